@@ -1,0 +1,50 @@
+# Everything a newcomer needs. Nothing is written outside this folder.
+SHELL := /bin/bash
+PYTHON ?= python3
+CACHE := $(CURDIR)/.cache
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+export UV_CACHE_DIR := $(CACHE)/uv
+export UV_PYTHON_DOWNLOADS := never
+export RELAY_CACHE := $(CACHE)
+
+.PHONY: setup demo test bench lint lock clean
+
+setup: $(STAMP)  ## make .venv with everything
+
+$(STAMP): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.x")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --no-cache-dir --require-hashes -r requirements-uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt requirements-uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup  ## the main job, end to end, in a minute
+	$(BIN)/relay demo
+
+test: setup  ## every test, on real PostgreSQL and real Kafka
+	$(BIN)/python -m pytest
+
+bench: setup  ## speed, latency and cost, each beside its reference
+	$(BIN)/python -m bench.drain
+	$(BIN)/python -m bench.latency --rate 200
+	$(BIN)/python -m bench.latency --rate 2000
+
+lint: setup  ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: setup  ## pin the newest allowed versions, with hashes
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --extra local --extra dev --custom-compile-command "make lock" -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-runtime.txt pyproject.toml
+	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-build.txt -
+	echo uv | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements-uv.txt -
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-runtime.txt pyproject.toml
+	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-build.txt -
+
+clean:
+	rm -rf .venv .cache .demo

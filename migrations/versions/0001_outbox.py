@@ -1,0 +1,29 @@
+"""The outbox: messages, checkpoints, the state view, the doorbell and the SQL side of enqueueing."""
+
+from pathlib import Path
+
+from alembic import context, op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+HERE = Path(__file__).parent
+
+
+def upgrade() -> None:
+    script = (HERE / "0001_outbox.sql").read_text(encoding="utf-8")
+    run(script.replace("{shards}", str(context.config.attributes["shards"])))
+
+
+def downgrade() -> None:
+    run((HERE / "0001_outbox_down.sql").read_text(encoding="utf-8"))
+
+
+def run(script: str) -> None:
+    """Execute a script as it stands, or print it in offline mode: no colon or percent sign is a parameter."""
+    if context.is_offline_mode():
+        op.get_context().impl.static_output(script)
+    else:
+        op.get_bind().exec_driver_sql(script, execution_options={"no_parameters": True})

@@ -1,0 +1,37 @@
+-- Takes back 0001_outbox.sql, unless that would lose a message that was never sent.
+
+-- lock_message: waits for every open transaction that has written, and keeps new ones out until this one is over, so
+-- that none slips in between the look and the drop
+lock table outbox.message in access exclusive mode;
+
+-- refuse_unsent
+do $do$
+declare
+    unsent bigint;
+begin
+    select count(*) into unsent from outbox.message_state where state = 'pending';
+    if unsent > 0 then
+        raise exception '% message(s) in outbox.message are unsent and would be lost', unsent
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'let a relay send them first (relay drain), or delete them if nobody wants them';
+    end if;
+end
+$do$;
+
+-- drop_functions_of_writers
+drop function outbox.enqueue(text, jsonb, text, text, jsonb, uuid, timestamptz);
+drop function outbox.enqueue_bytes(text, bytea, text, text, text, jsonb, uuid, timestamptz);
+
+-- drop_tables
+drop view outbox.message_state;
+drop function outbox.sent_at(smallint, xid8, bigint);
+drop function outbox.covers(pg_snapshot, pg_snapshot, bigint, xid8, bigint);
+drop table outbox.message;
+drop function outbox.ring();
+drop table outbox.checkpoint;
+drop table outbox.snapshot;
+
+-- drop_defaults
+drop function outbox.uuid7();
+drop function outbox.shard_count();
+drop sequence outbox.slot;

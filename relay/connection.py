@@ -1,0 +1,163 @@
+"""How the relay connects to PostgreSQL: what its sessions pin, and what makes a database unfit to serve one.
+
+Guarantees: every session that it returns is direct (no pooler between), on a primary, autocommit, and dies within
+seconds when either side is killed or cut off. Knows nothing of messages.
+"""
+
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from relay import locks
+from relay.errors import DatabaseUnfit, DatabaseUnreachable
+
+OLDEST_POSTGRES = 140000
+"""`client_connection_check_interval` and `pg_snapshot` functions as used here: PostgreSQL 14 and newer."""
+
+PINNED: dict[LiteralString, str] = {
+    # A checkpoint that a crash could undo would be a promise of progress that was never made.
+    "synchronous_commit": "on",
+    # A killed relay's backend that is busy would keep its leases until its statement ended.
+    "client_connection_check_interval": "1s",
+    # A cut network says nothing: the server must find out within 10 s by itself, and give the leases back.
+    "tcp_keepalives_idle": "3",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "9000",
+    # A role's or database's own defaults must not end a lease or change what a statement means.
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "search_path": "pg_catalog",
+    "timezone": "UTC",
+    "client_encoding": "UTF8",
+}
+
+STANDBY = "this PostgreSQL is a standby (in recovery): point DATABASE_URL at the primary"
+
+KEEPALIVE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 3,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 9000,
+}
+"""The client's half of noticing a cut within 10 s (libpq's connection parameters)."""
+
+INSPECT = """
+-- inspect_session
+select pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_recovery()
+"""
+
+
+WHICH = """
+-- which_server
+select system_identifier, pg_postmaster_start_time() from pg_control_system()
+"""
+
+
+def too_old(server_version_num: int) -> bool:
+    """Whether a PostgreSQL of this `server_version_num` (150004 is 15.4) is older than the relay needs."""
+    return server_version_num < OLDEST_POSTGRES
+
+
+def unfit(server_version_num: int, *, direct: bool) -> str | None:
+    """Say why a session cannot serve a relay, or return None when it can."""
+    if too_old(server_version_num):
+        return f"PostgreSQL {server_version_num // 10000} is too old: the relay needs 14 or newer; upgrade the server"
+    if not direct:
+        return (
+            "there is a connection pooler between the relay and PostgreSQL: leases are session locks, which a pooler "
+            "would hand to others; point DATABASE_URL at PostgreSQL itself (applications may stay behind the pooler)"
+        )
+    return None
+
+
+def connect(database_url: str, relay: str) -> "psycopg.Connection":
+    """Open a session that a relay can rely on.
+
+    Args:
+        database_url: a libpq URL or connection string.
+        relay: the relay's name, shown in `pg_stat_activity`.
+
+    Raises:
+        DatabaseUnreachable: nobody answers, or the answer may change (starting up, too many clients, a standby).
+        DatabaseUnfit: this can never work: wrong credentials, no such database, too old, a pooler.
+    """
+    try:
+        connection = psycopg.connect(
+            database_url,
+            autocommit=True,
+            application_name=locks.application_name(relay),
+            **KEEPALIVE,  # type: ignore[arg-type]
+        )
+    except psycopg.OperationalError as error:
+        raise refused(database_url, error) from None
+    try:
+        _prepare(connection)
+    except psycopg.Error as error:
+        connection.close()
+        raise DatabaseUnreachable(f"the database closed a new session: {first_line(error)}") from error
+    except DatabaseUnfit:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: "psycopg.Connection") -> None:
+    found = connection.execute(INSPECT).fetchone()
+    assert found is not None
+    pid, version, standby = found
+    # A pooler tells its clients process ids of its own, so that it can route cancel requests (as PgBouncer does).
+    reason = unfit(version, direct=pid == connection.info.backend_pid)
+    if reason:
+        raise DatabaseUnfit(reason)
+    if standby:
+        # Of those that may pass: during a failover the address may lead to a standby that is about to be promoted.
+        raise DatabaseUnreachable(STANDBY)
+    for name, value in PINNED.items():
+        pin(connection, name, value)
+
+
+def which_server(connection: "psycopg.Connection") -> tuple[object, ...]:
+    """Identify the running server behind a session: its cluster, and when it was started."""
+    found = connection.execute(WHICH).fetchone()
+    assert found is not None
+    return tuple(found)
+
+
+def pin(connection: "psycopg.Connection", name: LiteralString, value: str) -> None:
+    """Set a parameter for the whole session."""
+    connection.execute(sql.SQL("set {} = {}").format(sql.Identifier(name), value))
+
+
+def where(database_url: str) -> str:
+    """Name the place a URL points at, without its password."""
+    try:
+        parts = conninfo_to_dict(database_url)
+    except psycopg.ProgrammingError:
+        return "DATABASE_URL"
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for a log line."""
+    return str(error).strip().partition("\n")[0]
+
+
+def refused(database_url: str, error: psycopg.OperationalError) -> DatabaseUnreachable | DatabaseUnfit:
+    """Tell a refusal that a person must mend from one that time may mend.
+
+    A refused connection carries no SQLSTATE in libpq, so the server's words decide (PostgreSQL's messages for
+    28P01, 28000 and 3D000).
+    """
+    text = " ".join(str(error).split())
+    final = ("password authentication failed", "no pg_hba.conf entry", "role", "database")
+    if any(f"FATAL: {words}" in text for words in final):
+        return DatabaseUnfit(f"{where(database_url)} refuses the relay: {text}")
+    return DatabaseUnreachable(f"{where(database_url)} does not answer: {text}")

@@ -1,0 +1,24 @@
+"""The advisory locks that relays and writers meet at. A leaf: constants only, the same numbers as in the migration.
+
+PostgreSQL's two-integer form is used, (class, shard); the class keeps us apart from an application's own advisory
+locks in the same database. The first three bytes of each class spell "out".
+"""
+
+LEASE = 0x6F757401
+"""Session-level, exclusive, per shard: whoever holds it owns the shard."""
+
+MEMBER = 0x6F757402
+"""Session-level, shared, number 0: one for every live relay, so that they can be counted without a clock."""
+
+DOORBELL = 0x6F757403
+"""Exclusive per shard while a relay is awake; an insert tries the shared form, and rings only when it gets it."""
+
+CHANNEL = "outbox"
+"""The `NOTIFY` channel on which an insert rings; its payload is the shard."""
+
+APPLICATION = "outbox-relay"
+
+
+def application_name(relay: str) -> str:
+    """The `application_name` of all sessions of a relay: by it, `status` and other relays know whose a lock is."""
+    return f"{APPLICATION} {relay}"

@@ -1,0 +1,1 @@
+"""Each part, and the whole, on real servers that behave."""

@@ -1,0 +1,19 @@
+"""What makes a database unfit to serve a relay."""
+
+from relay.connection import too_old, unfit, where
+
+
+def test_postgresql_older_than_14_is_refused() -> None:
+    assert too_old(130014)
+    assert not too_old(140000)
+    assert "PostgreSQL 13 is too old" in str(unfit(130014, direct=True))
+
+
+def test_a_pooler_is_refused_with_its_mend() -> None:
+    assert "pooler" in str(unfit(150000, direct=False))
+    assert unfit(150000, direct=True) is None
+
+
+def test_a_place_is_named_without_its_password() -> None:
+    assert where("postgresql://me:secret@db.example:5433/shop") == "db.example:5433/shop"
+    assert "secret" not in where("postgresql://me:secret@[/shop")
