@@ -1,0 +1,256 @@
+"""The composition root: makes sessions, producers and loop, starts and stops them in order, begins anew after faults.
+
+Guarantees: a fault of the database or the network ends in a fresh start from the recorded positions, never in going on
+with what was in memory; a mistake of the user ends the process with its explanation; SIGTERM ends it cleanly.
+"""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+import psycopg
+
+from relay import events, rights, status, telemetry
+from relay.bell import Bell
+from relay.broker import reachable
+from relay.checkpoint import Checkpoints
+from relay.connection import connect, first_line, where, which_server
+from relay.doorbell import Doorbell
+from relay.durability import Durability
+from relay.envelope import envelope
+from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
+from relay.lease import Leases
+from relay.publisher import Publisher
+from relay.reader import Reader
+from relay.relay import Pace, Relay
+from relay.routing import Routes
+from relay.settings import Settings
+from relay.suspects import Suspects
+
+LAST_RESORT_SECONDS = 9
+"""How long after being told to stop the process ends in any case: a server that hangs must not hold it."""
+
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
+"""Pauses before a fresh start; the last one repeats. A relay that worked in between begins with the first again."""
+
+
+class Stop:
+    """Whether and since when the relay should stop; wakes whoever waits."""
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+        self.woken, self._wake = socket.socketpair()
+
+    def __call__(self) -> float | None:
+        """Seconds since the relay was told to stop; None while it was not."""
+        return None if self._at is None else time.monotonic() - self._at
+
+    def now(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Tell the relay to stop: a signal handler, and for callers in the same process."""
+        if self._at is None:
+            self._at = time.monotonic()
+            self._wake.send(b".")
+            signal.alarm(LAST_RESORT_SECONDS)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, but no longer than until told to stop; return whether it was."""
+        self.woken.settimeout(seconds)
+        try:
+            return bool(self.woken.recv(1, socket.MSG_PEEK))
+        except TimeoutError:
+            return False
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.woken.close()
+        self._wake.close()
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Stop]:
+    """Turn SIGTERM and SIGINT into a stop while the context lasts."""
+    stop = Stop()
+    handlers = {signal.SIGTERM: stop.now, signal.SIGINT: stop.now, signal.SIGALRM: _end_in_any_case}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield stop
+    finally:
+        signal.alarm(0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop.close()
+
+
+def _end_in_any_case(_signal: int, _frame: FrameType | None) -> None:
+    """End the process where it stands, for a statement that is never answered holds every orderly way out.
+
+    Its sessions end with it, and so do its leases; what it published and did not record is published once more.
+    """
+    telemetry.log.error(
+        "told to stop %d s ago, and a server still does not answer: ended without recording the last progress",
+        LAST_RESORT_SECONDS,
+    )
+    os._exit(1)
+
+
+def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.tell) -> None:
+    """Relay until SIGTERM or SIGINT.
+
+    Args:
+        settings: what to do.
+        wait: for how many seconds at the start an unreachable database or broker is waited for.
+        tell: hears what happens.
+
+    Raises:
+        UserMistake: the set-up is wrong; the relay could never work.
+        WorkFailed: within `wait` seconds of the start the database or the broker did not answer.
+    """
+    with stopped_by_signals() as stop:
+        _until_reachable(settings, wait, stop, tell)
+        failures = 0
+        while stop() is None:
+            began = time.monotonic()
+            try:
+                _work(settings, stop, tell)
+            except (WorkFailed, psycopg.Error) as error:
+                # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
+                failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
+                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                failures += 1
+                tell(events.Interrupted(_reason(error), pause))
+                stop.wait(pause)
+
+
+def drain(
+    settings: Settings,
+    *,
+    wait: float = 0.0,
+    progress: Callable[[int], None] = lambda _: None,
+    tell: events.Tell = telemetry.tell,
+) -> int:
+    """Relay until nothing is due, then end.
+
+    Args:
+        settings: what to do.
+        wait: for how many seconds at the start an unreachable database or broker is waited for.
+        progress: is told the number of messages of each page that was published.
+        tell: hears what happens.
+
+    Returns:
+        How many messages were published.
+
+    Raises:
+        WorkFailed: a session was lost on the way, the relay was told to stop before it was done, or messages are left
+            behind one that Kafka refuses.
+    """
+
+    def both(event: events.Event) -> None:
+        if isinstance(event, events.Published):
+            progress(event.messages)
+        tell(event)
+
+    with stopped_by_signals() as stop:
+        _until_reachable(settings, wait, stop, tell)
+        try:
+            return _work(settings, stop, both, until_empty=True)
+        except psycopg.Error as error:
+            raise DatabaseUnreachable(_reason(error)) from error
+
+
+def _until_reachable(settings: Settings, wait: float, stop: Stop, tell: events.Tell) -> None:
+    """Return once both ends answer, or when told to stop; for `wait` seconds their silence is waited out."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            connect(settings.database_url, settings.name).close()
+            reachable(settings)
+        except (DatabaseUnreachable, BrokerUnreachable) as error:
+            if stop() is not None:
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            tell(events.Interrupted(str(error), min(2.0, left)))
+            stop.wait(min(2.0, left))
+        else:
+            return
+
+
+def _work(settings: Settings, stop: Stop, tell: events.Tell, *, until_empty: bool = False) -> int:
+    """Make everything, relay until told to stop, and take it down again; return how many messages were published."""
+    with ExitStack() as cleanup:
+        relay = _compose(settings, stop, tell, cleanup)
+
+        def empty() -> bool:
+            """Nothing is due here; shards that others hold are waited for, and refused messages are not."""
+            alone = len(relay.leases.held) == relay.leases.shards
+            return alone or bool(relay.stopped_shards) or status.read(settings.database_url).pending == 0
+
+        relay.run(empty if until_empty else None)
+        if until_empty and stop() is not None:
+            raise WorkFailed(f"told to stop after {relay.published} messages; what is left stays in the outbox")
+        if until_empty and relay.stopped_shards:
+            raise WorkFailed(f"messages are left in {len(relay.stopped_shards)} shards, behind ones that kafka refuses")
+        return relay.published
+
+
+def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitStack) -> Relay:
+    """Wire a relay together. What is closed first is what could still send; the leases go last."""
+
+    def session() -> "psycopg.Connection":
+        return cleanup.enter_context(_closing(connect(settings.database_url, settings.name)))
+
+    lease_session = session()
+    rights.demand(lease_session)
+    server = which_server(lease_session)
+
+    def session_beside() -> "psycopg.Connection":
+        """Open a session on the same server: positions of one mean nothing on another that the address also has."""
+        beside = session()
+        if which_server(beside) != server:
+            raise DatabaseUnreachable("the address of DATABASE_URL leads to several servers, or has just moved")
+        return beside
+
+    reader = Reader(session_beside(), rows=settings.page_rows, size=settings.page_bytes)
+    doorbell = Doorbell(session_beside()) if settings.doorbell else None
+    if doorbell:
+        cleanup.callback(doorbell.close)
+    properties = {**settings.kafka, "bootstrap.servers": settings.kafka_brokers}
+    how = properties, envelope(settings.headers, settings.source), Routes(settings)
+    publisher, suspects = Publisher(*how), Suspects(*how)
+    cleanup.callback(suspects.close)
+    cleanup.callback(publisher.close)
+    leases = Leases(lease_session)
+    tell(events.Started(settings.name, where(settings.database_url), leases.shards))
+    return Relay(
+        leases=leases,
+        checkpoints=Checkpoints(lease_session),
+        reader=reader,
+        durability=Durability(lease_session),
+        publisher=publisher,
+        suspects=suspects,
+        bell=Bell(lease_session, doorbell, settings.poll_interval_seconds, stop.woken),
+        pace=Pace(settings.checkpoint_interval_seconds, settings.checkpoint_messages),
+        tell=tell,
+        stopping=stop,
+    )
+
+
+@contextmanager
+def _closing(connection: "psycopg.Connection") -> "Iterator[psycopg.Connection]":
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, LeaseLost):
+        return f"a lease was lost: {error}"
+    if isinstance(error, WorkFailed):
+        return str(error)
+    return f"the database closed or refused a session: {first_line(error)}"

@@ -1,0 +1,97 @@
+"""Sleep and wake: while the relay sleeps every insert rings, while it is awake none does.
+
+A `NOTIFY` makes commits queue behind one lock of the whole database, so it must not happen under load. Awake, the relay
+holds an exclusive advisory lock per shard; an insert tries the shared form, and rings only when it gets it. Lock state
+is immediate and leaves nothing to vacuum, which a flag in a table would.
+
+Guarantees: none but latency. The relay polls once a second whatever the bell does, so a ring that is lost, refused or
+never given costs that second. Works on a session of its own, since waiting for a lock blocks the session; the waiting
+is done on a thread, since nothing that is due may wait for it.
+"""
+
+from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+import psycopg
+from psycopg import errors
+
+from relay import locks
+from relay.connection import pin
+
+LISTEN = "listen outbox"
+
+TRY_HOLD = """
+-- try_hold: the shards whose lock was refused, because a transaction that rang is still open
+select shard from unnest(%(shards)s::int[]) as shard where not pg_try_advisory_lock(%(doorbell)s, shard)
+"""
+
+QUEUE_FOR = """
+-- queue_for: a waiter in the queue already makes the shared try of an insert fail
+select pg_advisory_lock(%(doorbell)s, %(shard)s)
+"""
+
+RELEASE = """
+-- release_doorbell: this session holds no other lock
+select pg_advisory_unlock_all()
+"""
+
+WAIT = "50ms"
+"""How long to stand in one queue before trying the next: short, for one session waits for one lock at a time."""
+
+
+class Doorbell:
+    """The bell of one relay.
+
+    Args:
+        connection: a session for the locks alone.
+    """
+
+    def __init__(self, connection: "psycopg.Connection") -> None:
+        self._connection = connection
+        pin(connection, "lock_timeout", WAIT)
+        self._thread = ThreadPoolExecutor(1, "outbox-doorbell")
+        self._holding: Future[None] | None = None
+        self._enough = Event()
+
+    @property
+    def silenced(self) -> bool:
+        """Whether the relay is awake: inserts do not ring."""
+        return self._holding is not None
+
+    def close(self) -> None:
+        """End the session, and with it the silence."""
+        self._enough.set()
+        self._thread.shutdown()
+        self._connection.close()
+
+    def silence(self, shards: Collection[int]) -> None:
+        """Stop inserts into some shards from ringing, as soon as those that rang have ended. Returns at once."""
+        if self._holding is None:
+            self._enough.clear()
+            self._holding = self._thread.submit(self._hold, list(shards))
+
+    def _hold(self, shards: list[int]) -> None:
+        refused = self._connection.execute(TRY_HOLD, {"shards": shards, "doorbell": locks.DOORBELL}).fetchall()
+        waiting = [shard for (shard,) in refused]
+        while waiting and not self._enough.is_set():
+            shard = waiting.pop(0)
+            try:
+                self._connection.execute(QUEUE_FOR, {"shard": shard, "doorbell": locks.DOORBELL})
+            except errors.LockNotAvailable:
+                waiting.append(shard)
+
+    def rearm(self) -> None:
+        """Let inserts ring again. Returns when they do.
+
+        Transactions that are open now may have found the relay awake and will not ring at their end: the caller looks
+        for their rows without a ring, less and less often.
+
+        Raises:
+            psycopg.Error: the session was lost; so are its locks.
+        """
+        self._enough.set()
+        if self._holding:
+            self._holding.result()
+        self._holding = None
+        self._connection.execute(RELEASE)

@@ -1,0 +1,95 @@
+"""What the relay tells of its work: plain facts, for whoever listens. The loop speaks; telemetry finds the words."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The relay is connected and has joined the others."""
+
+    relay: str
+    database: str
+    shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeasesChanged:
+    """Shards were taken or given up."""
+
+    taken: frozenset[int]
+    given_up: frozenset[int]
+    held: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A page was acknowledged by Kafka."""
+
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """Progress was recorded."""
+
+    shards: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSilent:
+    """Kafka did not take a page, which will be sent again; nothing is lost meanwhile, the backlog waits."""
+
+    reason: str
+    messages: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStopped:
+    """Kafka refused a message; its shard waits with everything behind it, in order, and tries again."""
+
+    shard: int
+    seq: int
+    id: str
+    topic: str
+    reason: str
+    retry_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResumed:
+    """The message that had stopped a shard was published."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The relay lost its session or its leases: it dropped what was queued and begins anew."""
+
+    reason: str
+    retry_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The relay recorded its progress and gave up its leases."""
+
+    published: int
+
+
+Event = (
+    Started
+    | LeasesChanged
+    | Published
+    | Checkpointed
+    | BrokerSilent
+    | ShardStopped
+    | ShardResumed
+    | Interrupted
+    | Stopped
+)
+
+Tell = Callable[[Event], None]

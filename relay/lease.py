@@ -1,0 +1,110 @@
+"""Which shards are ours: session-level advisory locks, shared out fairly among the relays that are alive.
+
+Guarantees: a shard is ours while the session lives and no longer; shards are given up only after their last checkpoint
+was committed (unlocking acts at once, even inside a transaction, so the caller commits first). There is no heartbeat
+and no clock: who is alive is whoever holds a membership lock, and PostgreSQL drops that with the session.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from relay import locks
+
+JOIN = """
+-- join
+select pg_advisory_lock_shared(%(member)s, 0), pg_backend_pid(), outbox.shard_count()
+"""
+
+SURVEY = """
+-- survey: members have shard 0 of their own class
+select classid::bigint = %(member)s as is_member, objid::int as shard, pid
+from pg_locks
+where locktype = 'advisory' and objsubid = 2 and granted
+  and database = (select oid from pg_database where datname = current_database())
+  and classid::bigint in (%(lease)s, %(member)s)
+"""
+
+TAKE = """
+-- take_leases
+select shard from unnest(%(shards)s::int[]) as shard where pg_try_advisory_lock(%(lease)s, shard)
+"""
+
+GIVE_UP = """
+-- give_up_leases
+select pg_advisory_unlock(%(lease)s, shard) from unnest(%(shards)s::int[]) as shard
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to do about leases: shards to try for, and shards to give up."""
+
+    take: frozenset[int] = frozenset()
+    give_up: frozenset[int] = frozenset()
+
+
+def fair_share(me: int, members: Collection[int], shards: int) -> int:
+    """How many shards a relay may hold: as even as possible, the remainder to those with the lowest process ids.
+
+    The shares of all members add up to `shards`, so that none is left over and none is fought for.
+    """
+    ranked = sorted(members)
+    share, remainder = divmod(shards, len(ranked))
+    return share + (ranked.index(me) < remainder)
+
+
+def decide(me: int, members: Collection[int], holders: Mapping[int, int], shards: int) -> Change:
+    """Compare what a relay holds with its fair share.
+
+    Args:
+        me: the backend process id of this relay's lease session.
+        members: those of all live relays, this one's among them.
+        holders: which of them holds each leased shard.
+        shards: how many shards there are.
+    """
+    mine = sorted(shard for shard, holder in holders.items() if holder == me)
+    missing = fair_share(me, members, shards) - len(mine)
+    if missing < 0:
+        return Change(give_up=frozenset(mine[missing:]))
+    free: Sequence[int] = [shard for shard in range(shards) if shard not in holders]
+    return Change(take=frozenset(free[:missing]))
+
+
+class Leases:
+    """The leases of one relay, on the session that appends its checkpoints.
+
+    Args:
+        connection: the lease session.
+    """
+
+    def __init__(self, connection: "psycopg.Connection") -> None:
+        self._connection = connection
+        joined = connection.execute(JOIN, {"member": locks.MEMBER}).fetchone()
+        assert joined is not None
+        _, self._me, self.shards = joined
+        self.held: frozenset[int] = frozenset()
+
+    def survey(self) -> Change:
+        """Ask who is alive and who holds what, and decide what should change.
+
+        Raises:
+            psycopg.OperationalError: the session is lost, and all leases with it.
+        """
+        found = self._connection.execute(SURVEY, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
+        members = {pid for is_member, _, pid in found if is_member}
+        holders = {shard: pid for is_member, shard, pid in found if not is_member}
+        return decide(self._me, members, holders, self.shards)
+
+    def take(self, shards: Collection[int]) -> frozenset[int]:
+        """Try for some shards; return those that are ours now."""
+        taken = self._connection.execute(TAKE, {"lease": locks.LEASE, "shards": list(shards)}).fetchall()
+        gained = frozenset(shard for (shard,) in taken)
+        self.held |= gained
+        return gained
+
+    def give_up(self, shards: Collection[int]) -> None:
+        """Unlock some shards. Their last checkpoint must be committed: another relay may take them at once."""
+        self._connection.execute(GIVE_UP, {"lease": locks.LEASE, "shards": list(shards)})
+        self.held -= frozenset(shards)

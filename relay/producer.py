@@ -1,0 +1,165 @@
+"""The relay's producers: their locked settings, how they are made, waited for, and emptied.
+
+Guarantees: no producer of the relay can lose or reorder what it acknowledges, whatever a user sets; a producer that was
+emptied sends nothing more. The only module besides `relay.broker` that knows how librdkafka is set up.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from relay.kafka_properties import unfit
+
+LOCKED: dict[str, Any] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    # A broker that has no state of a producer id takes any first sequence number. With more requests on the wire, the
+    # first may be refused for the moment and the second be written; librdkafka then counts the first as written too
+    # ("implicitly acked"): a message lost without an error, tried. A page goes out in few large requests anyway.
+    "max.in.flight.requests.per.connection": 1,
+    # A message that failed for good must not be overtaken by the next of its key (librdkafka CONFIGURATION.md).
+    "enable.gapless.guarantee": True,
+    # What Java's and KafkaJS's producers use by default: all producers agree on a key's partition.
+    "partitioner": "murmur2_random",
+    # Successes are told by the flush; a Python call for each would cost more than the message.
+    "delivery.report.only.error": True,
+    # Above PAGE_PATIENCE, so that the relay takes a page back before librdkafka drops single messages of it, which the
+    # gapless guarantee does not cover; low, so that what a stopped process has queued expires rather than goes late.
+    "message.timeout.ms": 25_000,
+    # The topic's own max.message.bytes decides, which only the broker knows; but a request above the broker's
+    # socket.request.max.bytes (100 MiB unless set) would cost the connection and blame nobody.
+    "message.max.bytes": 100_000_000,
+    # A topic that does not exist fails in time for the rest of its page.
+    "topic.metadata.propagation.max.ms": 5_000,
+}
+
+TUNING: dict[str, Any] = {
+    # The queue holds one page; the page is bounded by bytes already.
+    "queue.buffering.max.messages": 1_000_000,
+    "queue.buffering.max.kbytes": 1_048_576,
+    # A lone message goes at once. Under load the one request in flight makes the batches.
+    "linger.ms": 0,
+    "socket.keepalive.enable": True,
+    "reconnect.backoff.ms": 100,
+    "reconnect.backoff.max.ms": 1_000,
+}
+
+ALONE: dict[str, Any] = {
+    "batch.num.messages": 1,
+    "enable.gapless.guarantee": False,
+    "delivery.report.only.error": False,
+    "topic.metadata.propagation.max.ms": 1_000,
+}
+"""How suspects are sent: each its own batch, since Kafka judges batches and one bad message fails them all. Each is
+answered for before the next of its shard is sent, so there is no gap to guard."""
+
+PATIENCE = 10.0
+"""Seconds without a single acknowledgement until what is queued is taken back."""
+
+PAGE_PATIENCE = 20.0
+"""Seconds for a whole page, however steadily it progresses: below `message.timeout.ms`, behind which librdkafka would
+drop the head of a partition's queue while its rest goes out."""
+
+SLICE = 0.5
+"""Seconds between two looks at whether the shards are still ours, while Kafka is slow."""
+
+UNHEARD = logging.getLogger("relay.librdkafka")
+UNHEARD.addHandler(logging.NullHandler())
+UNHEARD.propagate = False
+"""What librdkafka says of its connections and of fatal errors: it mends the first itself, a new producer the second,
+and the page that is delayed tells of both."""
+
+
+class Fatal(Exception):
+    """The producer met an error that it will not recover from: it sends nothing more, and a new one is needed."""
+
+
+StillOurs = Callable[[], None]
+"""Raises when a shard may belong to another relay, or when it is time to stop."""
+
+
+def make(properties: Mapping[str, Any], failed: Callable[[KafkaError], None], **more: Any) -> Producer:
+    """Make a producer.
+
+    Args:
+        properties: librdkafka properties of the user, `bootstrap.servers` among them.
+        failed: is told each failure, from within `poll` and `flush`.
+        more: properties that stand above the locked ones.
+
+    Raises:
+        SettingsError: librdkafka refuses the properties.
+    """
+
+    def deliver(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failed(error)
+
+    try:
+        return Producer({**TUNING, **properties, **LOCKED, **more, "on_delivery": deliver, "logger": UNHEARD})
+    except KafkaException as error:
+        raise unfit(error.args[0].str()) from None
+
+
+def settle(producer: Producer, began: float, still_ours: StillOurs, spoilt: Callable[[], bool]) -> str | None:
+    """Wait until a producer has nothing queued.
+
+    Args:
+        producer: the producer.
+        began: when its first message was queued, by the monotonic clock.
+        still_ours: called at least every half second.
+        spoilt: whether waiting has become pointless.
+
+    Returns:
+        Why Kafka cannot be waited for any longer, or None.
+
+    Raises:
+        Fatal: the producer gave up; with the gapless guarantee, at the first message that failed for good.
+    """
+    left, since = len(producer), began
+    while remaining := flush(producer, SLICE):
+        still_ours()
+        if spoilt():
+            return None
+        now = time.monotonic()
+        left, since = (left, since) if remaining == left else (remaining, now)
+        if now - since > PATIENCE or now - began > PAGE_PATIENCE:
+            return f"{remaining} messages not acknowledged after {now - began:.0f} s"
+    return None
+
+
+def flush(producer: Producer, seconds: float) -> int:
+    """Wait until nothing is queued or time is up; return what is left.
+
+    Raises:
+        Fatal: the producer gave up. The Python client raises that from within its callbacks, and where a delivery
+            report is served in the same breath, the interpreter wraps it in a SystemError.
+    """
+    try:
+        return producer.flush(seconds)
+    except KafkaException as error:
+        raise Fatal(say(error.args[0])) from None
+    except SystemError as error:
+        if isinstance(error.__cause__, KafkaException):
+            raise Fatal(say(error.__cause__.args[0])) from None
+        raise
+
+
+def take_back(producer: Producer) -> None:
+    """Empty a producer's queues, and hear of all that was in them.
+
+    A partition's queue is taken at once, so what went out of it is the head of its page: sending the page again
+    repeats messages but swaps no first occurrences. What is on the wire may still arrive, as a repeat.
+    """
+    if len(producer):
+        producer.purge()
+        with suppress(Fatal):
+            flush(producer, SLICE)
+
+
+def say(error: KafkaError) -> str:
+    """Name a Kafka error and say what it means."""
+    return f"{error.name()}: {error.str()}"

@@ -1,0 +1,281 @@
+"""The loop: read what is due, publish it, checkpoint it; sleep when nothing is.
+
+One cycle reads a page for all leased shards in one round trip, waits until what it read cannot be undone by a crash of
+PostgreSQL, publishes, and moves on in memory; checkpoints are gathered. While Kafka acknowledges a page, the next one
+is being read. Everything here runs on one thread but that reading ahead, which only ever reads.
+
+When anything here raises, the caller drops the sessions and begins anew from the recorded positions: nothing that
+matters lives in memory alone.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from relay import events
+from relay.bell import Bell
+from relay.checkpoint import Checkpoints, check_sequence
+from relay.durability import Durability
+from relay.lease import Change, Leases
+from relay.message import Page, Position
+from relay.outcome import Outcome, Refusal
+from relay.progress import Progress, floor_is_old
+from relay.publisher import Publisher
+from relay.reader import Reader
+from relay.suspects import Suspects
+from relay.trouble import Setbacks, StoppedShards
+
+SURVEY_SECONDS = 0.5
+"""Between two looks at the leases: a dead relay's shards are taken within two of these."""
+
+STOP_SECONDS = 4.0
+"""What a stopping relay grants Kafka to acknowledge the page under way; then it is left for the next relay."""
+
+
+class StoppedInTheMiddle(Exception):
+    """The relay was told to stop and Kafka did not acknowledge the page in time; it counts as not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When to checkpoint.
+
+    Args:
+        checkpoint_seconds: at least so long between two checkpoints,
+        checkpoint_messages: unless so many messages were published.
+    """
+
+    checkpoint_seconds: float
+    checkpoint_messages: int
+
+
+@dataclass(slots=True)
+class Relay:
+    """One relay on its sessions, from joining the others to leaving them."""
+
+    leases: Leases
+    checkpoints: Checkpoints
+    """On the session that holds the leases, so that both are lost together."""
+    reader: Reader
+    """On a session of its own, for it also reads on a thread of its own."""
+    durability: Durability
+    publisher: Publisher
+    suspects: Suspects
+    bell: Bell
+    pace: Pace
+    tell: events.Tell
+    stopping: Callable[[], float | None]
+    """Says for how many seconds the relay has been told to stop; None while it was not."""
+    published: int = 0
+    """Messages that Kafka has acknowledged to this relay."""
+
+    _progress: Progress = field(default_factory=Progress)
+    _stopped: StoppedShards = field(default_factory=StoppedShards)
+    _setbacks: Setbacks = field(default_factory=Setbacks)
+    _surveyed: float = 0.0
+    _change: Change = field(default_factory=Change)
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "outbox-read-ahead"))
+    _ahead: Future[Page] | None = None
+
+    def run(self, enough: Callable[[], bool] | None = None) -> None:
+        """Work until told to stop, then record what was done and give up the leases.
+
+        Args:
+            enough: asked whenever nothing is due in the shards held, and their progress is recorded; the relay ends
+                when it says so.
+
+        Raises:
+            LeaseLost, psycopg.Error: the sessions are of no use any more.
+            PositionsForeign: going on could skip messages.
+        """
+        try:
+            with contextlib.suppress(StoppedInTheMiddle):
+                while self.stopping() is None:
+                    self._tend_leases()
+                    idle = self._cycle()
+                    if idle and self._finished(enough):
+                        break
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+        self._record()
+        self.leases.give_up(self.leases.held)
+        self.tell(events.Stopped(self.published))
+
+    def _finished(self, enough: Callable[[], bool] | None) -> bool:
+        if enough is None:
+            return False
+        self._record()
+        return enough()
+
+    def _cycle(self) -> bool:
+        """Do what is due; return whether nothing was."""
+        self._retry_stopped()
+        page = self._next_page()
+        if page is not None:
+            self._publish(page)
+            self._renew_floor(page)
+        self._record_when_due()
+        idle = self._ahead is None and (page is None or (page.exhausted and not page.count))
+        if idle:
+            self.bell.rest(self._until_next_duty())
+        return idle
+
+    def _tend_leases(self) -> None:
+        """Look at the leases when it is time, and make the change that is called for."""
+        self._survey_when_due()
+        change, self._change = self._change, Change()
+        if change.give_up:
+            self._record()
+            self.leases.give_up(change.give_up)
+            self._progress.drop(change.give_up)
+            self._stopped.go_on(change.give_up)
+        gained = self.leases.take(change.take) if change.take else frozenset()
+        if gained:
+            self._begin(gained)
+        if gained or change.give_up:
+            self.bell.serve(self.leases.held)
+            self.tell(events.LeasesChanged(gained, change.give_up, self.leases.held))
+
+    def _begin(self, shards: frozenset[int]) -> None:
+        """Take up shards where their last checkpoint left them.
+
+        They are recorded once more at once: that makes a floor of now, without which the first difference would be
+        followed by a read through all the history above the old one, and any other relay that believes to own one
+        of these shards is refused from here on.
+        """
+        positions = self.checkpoints.load(shards)
+        self.checkpoints.append(positions, {})
+        self._progress.add(positions)
+
+    def _survey_when_due(self) -> None:
+        now = time.monotonic()
+        if now - self._surveyed >= SURVEY_SECONDS:
+            self._surveyed = now
+            self._change = self.leases.survey()
+
+    def _still_ours(self) -> None:
+        """Raise when the leases may be lost, or when a relay told to stop has waited long enough."""
+        self._survey_when_due()
+        since = self.stopping()
+        if since is not None and since > STOP_SECONDS:
+            raise StoppedInTheMiddle
+
+    @property
+    def stopped_shards(self) -> frozenset[int]:
+        """The shards that wait behind a message that Kafka refuses."""
+        return frozenset(self._stopped.waits)
+
+    def _next_page(self) -> Page | None:
+        """The page read ahead, as far as it is still true, or a new one; None when no shard is to be read."""
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            page = self._progress.still_true(ahead.result())
+            if page.before:
+                return page
+        positions = self._readable(self._progress.positions)
+        rung = self.bell.rung(positions)
+        positions = {shard: positions[shard] for shard in rung}
+        if not positions:
+            return None
+        page = self.reader.read(positions, self.checkpoints.floor, rows=self._setbacks.rows)
+        check_sequence(page.sequence, page.horizon.floor)
+        return page
+
+    def _readable(self, positions: dict[int, Position]) -> dict[int, Position]:
+        return {shard: position for shard, position in positions.items() if shard not in self._stopped.waits}
+
+    def _read_ahead(self, page: Page) -> None:
+        """Begin to read what comes behind a page, before that page is published."""
+        positions = self._readable(self._progress.standing_after(page))
+        self._ahead = self._thread.submit(self.reader.read, positions, self.checkpoints.floor)
+
+    def _publish(self, page: Page) -> None:
+        """Publish a page and move behind what Kafka acknowledged of it."""
+        if not page.count:
+            self._progress.settle(page, {})
+            return
+        if page.unflushed:
+            self.durability.wait(page.unflushed)
+        if not page.exhausted and self._setbacks.rows is None:
+            self._read_ahead(page)
+        outcome = self.publisher.publish(page, self._still_ours)
+        if outcome.suspects:
+            outcome = self.suspects.publish(page, self._still_ours)
+        self._settle(page, outcome)
+        self.bell.busy(page.count, more=not page.exhausted)
+        for shard, refusal in outcome.refusals.items():
+            self._stop_shard(shard, refusal)
+        if outcome.broker is None:
+            self._setbacks.overcome()
+        else:
+            self._suffer(page, outcome.broker)
+
+    def _suffer(self, page: Page, reason: str) -> None:
+        """Pause; what was not acknowledged is read again from the table."""
+        self.bell.look_again()
+        pause = self._setbacks.suffered(max(map(len, page.rows.values())))
+        self.tell(events.BrokerSilent(reason, page.count, self._setbacks.count))
+        time.sleep(pause)
+
+    def _settle(self, page: Page, outcome: Outcome) -> None:
+        self._progress.settle(page, outcome.published)
+        if count := sum(outcome.published.values()):
+            self.published += count
+            self.tell(events.Published(count))
+
+    def _stop_shard(self, shard: int, refusal: Refusal) -> None:
+        seconds = self._stopped.stop(shard, time.monotonic())
+        _, seq, message_id, topic, *_ = refusal.row
+        self.tell(events.ShardStopped(shard, seq, message_id, topic, refusal.reason, seconds))
+
+    def _retry_stopped(self) -> None:
+        """Try the messages that shards stopped at once more, alone; where Kafka takes it the shard goes on."""
+        due = self._stopped.due(time.monotonic())
+        if not due:
+            return
+        positions = {shard: self._progress.positions[shard] for shard in due}
+        page = self.reader.read(positions, self.checkpoints.floor, rows=1)
+        if page.unflushed:
+            self.durability.wait(page.unflushed)
+        outcome = self.suspects.publish(page, self._still_ours)
+        self._settle(page, outcome)
+        for shard in page.after:
+            if refusal := outcome.refusals.get(shard):
+                self._stop_shard(shard, refusal)
+            elif outcome.broker is None:
+                self._stopped.go_on([shard])
+                self.tell(events.ShardResumed(shard))
+
+    def _record_when_due(self) -> None:
+        pace = self.pace
+        wait = self._progress.wait(time.monotonic(), pace.checkpoint_seconds, pace.checkpoint_messages)
+        if wait is not None and wait <= 0:
+            self._record()
+
+    def _record(self) -> None:
+        """Append a checkpoint of every shard that has moved by a message."""
+        sent = self._progress.unrecorded
+        if sent:
+            self._append({shard: self._progress.positions[shard] for shard in sent}, dict(sent))
+
+    def _renew_floor(self, page: Page) -> None:
+        """Append a checkpoint though nothing was sent, when every read would wade through what nobody can see yet."""
+        waited = time.monotonic() - self._progress.since >= self.pace.checkpoint_seconds
+        if waited and floor_is_old(page.sequence, self.checkpoints.floor):
+            self._append(self._progress.positions, dict(self._progress.unrecorded))
+
+    def _append(self, positions: dict[int, Position], sent: dict[int, int]) -> None:
+        self.checkpoints.append(positions, sent)
+        self._progress.recorded(time.monotonic())
+        self.tell(events.Checkpointed(len(positions), sum(sent.values())))
+
+    def _until_next_duty(self) -> float:
+        """Seconds until the leases or a checkpoint want to be looked after."""
+        now, pace = time.monotonic(), self.pace
+        duties = [self._surveyed + SURVEY_SECONDS - now]
+        duties += self._stopped.seconds_until_due(now)
+        wait = self._progress.wait(now, pace.checkpoint_seconds, pace.checkpoint_messages)
+        duties += [wait] if wait is not None else []
+        return max(0.0, min(duties))

@@ -1,0 +1,44 @@
+"""Whether the outbox in a database is one that this relay works with, and whether its role may do the work."""
+
+import psycopg
+from psycopg import errors
+
+from relay import revision
+from relay.errors import DatabaseUnfit
+
+MISSING_RIGHTS = """
+-- missing_rights: what the relay's role may not do, of what it must
+select format('%s on %s', wanted.privilege, wanted.relation)
+from (values ('select', 'outbox.message'), ('select', 'outbox.checkpoint'), ('insert', 'outbox.checkpoint'),
+             ('select', 'outbox.snapshot'), ('insert', 'outbox.snapshot')) as wanted(privilege, relation)
+where not has_table_privilege(wanted.relation, wanted.privilege)
+union all
+select format('usage or select on sequence %s', name)
+from unnest(array['outbox.message_seq', 'outbox.slot']) as name
+where not has_sequence_privilege(name, 'usage, select')
+union all
+select format('execute on function %s', oid::regprocedure)
+from pg_proc
+where proname in ('pg_control_system', 'pg_current_wal_flush_lsn', 'pg_current_wal_insert_lsn')
+   or (proname = 'pg_logical_emit_message' and proargtypes[2] = 'text'::regtype)
+group by oid having not has_function_privilege(oid, 'execute')
+"""
+
+
+def demand(connection: "psycopg.Connection") -> None:
+    """Go on only when the outbox is there, of a revision that this relay knows, and open to its role.
+
+    Raises:
+        SchemaError: missing, too old or too new.
+        DatabaseUnfit: rights are missing; the text names each.
+    """
+    role = connection.info.user
+    try:
+        revision.check(connection).demand()
+    except errors.InsufficientPrivilege:
+        raise DatabaseUnfit(
+            f"role {role} lacks: usage on schema outbox, select on outbox.schema_version; grant them"
+        ) from None
+    missing = [right for (right,) in connection.execute(MISSING_RIGHTS).fetchall()]
+    if missing:
+        raise DatabaseUnfit(f"role {role} lacks: {', '.join(missing)}; grant them")

@@ -1,0 +1,255 @@
+"""Every setting: its name, default, limits and meaning, and how they are loaded. Every check of a setting is here.
+
+Guarantees: what `load` returns is valid and never changes; no setting can break a promise; an error names the variable
+or the key as its writer knows it, what was found and what is allowed, and all that is wrong is told at once. Passwords
+are in no `repr` and no error. Knows nothing of how a setting is used. `docs/settings.md` is the same for people.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from relay.errors import SettingsError
+from relay.kafka_properties import as_text, nearest
+from relay.sources import Source, flat, from_environment, from_file
+
+DEFAULT_FILE = Path("relay.toml")
+
+KAFKA_NAME = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
+"""What Kafka allows as a topic's name (`org.apache.kafka.common.internals.Topic`)."""
+
+_URI_REFERENCE = r"^[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+$"
+"""The characters of RFC 3986; CloudEvents 1.0 asks for a non-empty URI reference as `source`."""
+
+_BROKER = re.compile(r"([A-Za-z_]+://)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
+
+_MISSING = {
+    "database_url": "DATABASE_URL is not set: the PostgreSQL of the outbox, "
+    "such as postgresql://relay:password@localhost:5432/shop (also: database_url in [relay] of relay.toml)",
+    "kafka_brokers": "KAFKA_BROKERS is not set: where Kafka is, "
+    "such as localhost:9092 (also: kafka_brokers in [relay] of relay.toml)",
+}
+
+
+def _setting(default: Any, allowed: str, meaning: str, **limits: Any) -> Any:
+    """Declare a setting with what it may be, in words for errors and docs."""
+    return Field(default, description=meaning, json_schema_extra={"allowed": allowed}, **limits)
+
+
+def _whole(default: int, low: int, high: int, meaning: str) -> Any:
+    return _setting(default, f"a whole number from {low} to {high}", meaning, ge=low, le=high)
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()[:40]}:{os.getpid()}"
+
+
+class Topic(BaseModel):
+    """One table `[topics.<logical>]`: where a logical topic goes, and how `relay topics --create` makes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = _setting(
+        "",
+        "1 to 249 letters, digits, dots, underscores and hyphens",
+        "the topic's name in Kafka; the logical name",
+    )
+    partitions: int | None = _setting(
+        None,
+        "a whole number of 1 or more",
+        "partitions to create it with; the broker's default",
+        ge=1,
+        le=2**31 - 1,
+    )
+    replication: int | None = _setting(
+        None,
+        "a whole number from 1 to 32767",
+        "replicas to create it with; the broker's default",
+        ge=1,
+        le=32767,
+    )
+    config: Mapping[str, str] = _setting(
+        {}, "a table of text, numbers and booleans", "Kafka's topic settings to create it with"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_kafka_name(cls, name: str) -> str:
+        if not KAFKA_NAME.fullmatch(name):
+            raise ValueError
+        return name
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _is_text(cls, config: object) -> dict[str, str]:
+        texts = {name: as_text(value) for name, value in flat(config)} if isinstance(config, dict) else {"": None}
+        if None in texts.values():
+            raise ValueError
+        return {name: text for name, text in texts.items() if text is not None}
+
+
+class Settings(BaseModel):
+    """Everything that can be set. Fields but `kafka` and `topics` are the keys of `[relay]`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        default_factory=_own_name,
+        pattern=r"^[!-~]{1,50}$",
+        description="the name of this relay, in `relay status`, logs and `pg_stat_activity`",
+        # 63 bytes are all that PostgreSQL keeps of an application_name, "outbox-relay " is 13 of them.
+        json_schema_extra={"allowed": "1 to 50 printable ASCII characters without spaces"},
+    )
+    database_url: str = _setting(
+        "",
+        "postgresql://user:password@host:5432/database",
+        "the PostgreSQL of the outbox, without a pooler",
+        repr=False,
+    )
+    kafka_brokers: str = _setting("", "host:port, several with commas", "the brokers to start from")
+    source: str = _setting(
+        "/outbox",
+        "a URI reference without spaces",
+        "the CloudEvents `ce_source` header",
+        pattern=_URI_REFERENCE,
+    )
+    headers: Literal["cloudevents", "id"] = _setting(
+        "cloudevents", '"cloudevents" or "id"', "all CloudEvents headers, or `ce_id` alone, which is faster"
+    )
+    strict_topics: bool = _setting(
+        False, "true or false", "whether a message whose topic is not listed under [topics] is refused"
+    )
+    doorbell: bool = _setting(True, "true or false", "whether commits wake the relay; if not, it only polls")
+    poll_interval_seconds: float = _setting(
+        1.0,
+        "a number of seconds above 0, up to 60",
+        "how often a sleeping relay looks by itself",
+        gt=0,
+        le=60,
+    )
+    page_rows: int = _whole(10_000, 1, 100_000, "about how many messages are read at once")
+    page_bytes: int = _whole(
+        8_388_608,
+        1024,
+        1_073_741_824,
+        "how many bytes are read at once; the message that crosses it is still in",
+    )
+    checkpoint_interval_seconds: float = _setting(
+        0.25, "a number of seconds from 0.05 to 5", "how long progress may go unrecorded", ge=0.05, le=5
+    )
+    checkpoint_messages: int = _whole(20_000, 1, 1_000_000, "after how many messages progress is recorded at once")
+    kafka: Mapping[str, str] = _setting({}, "[kafka]", "librdkafka properties", repr=False)
+    topics: Mapping[str, Topic] = _setting({}, "[topics.<logical>]", "logical topics")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: str) -> str:
+        scheme, found, rest = url.partition("://")
+        if scheme not in ("postgresql", "postgresql+psycopg", "postgres") or not found:
+            raise ValueError
+        try:
+            conninfo_to_dict(f"postgresql://{rest}")
+        except ProgrammingError:
+            # libpq's own words may quote the password.
+            raise ValueError from None
+        return f"postgresql://{rest}"
+
+    @field_validator("kafka_brokers")
+    @classmethod
+    def _are_brokers(cls, brokers: str) -> str:
+        parts = [part.strip() for part in brokers.split(",")]
+        if not all(map(_BROKER.fullmatch, parts)):
+            raise ValueError
+        return ",".join(parts)
+
+
+FIELDS = {name: info for name, info in Settings.model_fields.items() if name not in ("kafka", "topics")}
+"""The keys of `[relay]`, each also a variable `RELAY_<UPPER CASE>`."""
+
+
+def load(
+    environ: Mapping[str, str],
+    *,
+    config_file: Path | None = None,
+    needs: Collection[str] = ("database_url", "kafka_brokers"),
+) -> Settings:
+    """Load the settings: the environment beats the file, the file beats the defaults.
+
+    Args:
+        environ: the environment.
+        config_file: the settings file; else `RELAY_CONFIG`, else `relay.toml` in the working directory if there is one.
+        needs: the fields without which the caller cannot work; others may be empty.
+
+    Raises:
+        SettingsError: with everything that is wrong, a line each.
+    """
+    path = config_file or (Path(environ["RELAY_CONFIG"]) if environ.get("RELAY_CONFIG") else None)
+    sources = [from_environment(environ, FIELDS)]
+    if path or DEFAULT_FILE.exists():
+        sources.insert(0, from_file(path or DEFAULT_FILE, FIELDS))
+    problems = [problem for source in sources for problem in source.problems]
+    given: dict[str, Any] = {"kafka": {}, "topics": {}}
+    for source in sources:
+        _merge(given, source, problems)
+    named = {name for source in sources for name in source.relay}
+    problems += [_MISSING[name] for name in needs if name not in named]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings.model_construct(**given)
+
+
+def _merge(given: dict[str, Any], source: Source, problems: list[str]) -> None:
+    """Judge what a source says, and lay it over what earlier ones said."""
+    logical = dict(_named(source, problems))
+    try:
+        settings = Settings.model_validate({**source.relay, "topics": logical}, strict=source.strict)
+    except ValidationError as error:
+        problems += [_problem(source, details) for details in error.errors(include_url=False)]
+        return
+    given.update({name: getattr(settings, name) for name in source.relay})
+    given["kafka"] |= source.kafka
+    given["topics"] |= settings.topics
+
+
+def _named(source: Source, problems: list[str]) -> Iterator[tuple[str, Any]]:
+    """Give every topic its name in Kafka, which is the logical one unless set."""
+    for logical, table in source.topics.items():
+        if KAFKA_NAME.fullmatch(logical):
+            yield logical, {"name": logical, **table} if isinstance(table, dict) else table
+        else:
+            label = source.label("topics", logical)
+            problems.append(f"{label} is not a topic's name; allowed: {_allowed(Topic, 'name')}")
+
+
+def _allowed(model: type[BaseModel], name: str) -> str:
+    extra = model.model_fields[name].json_schema_extra
+    return str(extra["allowed"]) if isinstance(extra, dict) else ""
+
+
+def _problem(source: Source, details: Any) -> str:
+    """Put one of pydantic's complaints into the words of whoever wrote the value."""
+    path = [str(part) for part in details["loc"]]
+    label = partial(source.label, *path[:3])
+    if path[0] == "topics":
+        return _topic_problem(label(), path, details)
+    found = "not what it should be" if path[0] == "database_url" else repr(details["input"])
+    return f"{label()} is {found}; allowed: {_allowed(Settings, path[0])}"
+
+
+def _topic_problem(label: str, path: list[str], details: Any) -> str:
+    known = tuple(Topic.model_fields)
+    if len(path) == 2:  # noqa: PLR2004 - the path of a topic itself
+        return f"{label} is {details['input']!r}; allowed: a table with any of {', '.join(known)}"
+    if details["type"] != "extra_forbidden":
+        return f"{label} is {details['input']!r}; allowed: {_allowed(Topic, path[2])}"
+    if isinstance(details["input"], dict):
+        return f'{label} is a table: a logical name with dots needs quotes, [topics."{path[1]}.{path[2]}"]'
+    return f"{label} is not a topic's setting{nearest(path[2], known) or '; known are ' + ', '.join(known)}"

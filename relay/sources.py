@@ -1,0 +1,183 @@
+"""Where settings are written: the environment and a TOML file. What they say, under which name, unjudged but for names.
+
+Both become a `Source`: values by field, and for each the name that its writer knows it by. What a value may be is the
+business of `relay.settings`; here only what is malformed, or has no such name, is a problem.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relay import kafka_properties
+from relay.errors import SettingsError
+from relay.kafka_properties import VARIABLE, as_text, nearest
+
+OWN = {"RELAY_CONFIG", "RELAY_CACHE"}
+"""Variables of the tools around the relay: the settings file, and where the demo keeps what it downloads."""
+
+PLAIN = {"DATABASE_URL": "database_url", "KAFKA_BROKERS": "kafka_brokers"}
+"""Variables that other programs read too. `RELAY_DATABASE_URL` and `RELAY_KAFKA_BROKERS` win over them."""
+
+KUBERNETES = re.compile(
+    r"RELAY(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What Kubernetes puts into every container's environment where a service is called `relay` or `relay-…`
+(its documentation, "Discovering services"). Nobody wrote those, so they are no mistake."""
+
+
+@dataclass
+class Source:
+    """What one place says.
+
+    `relay` and `topics` are values as found; `kafka` is text already. `labels` name the fields of `relay`, and `kafka`
+    and `topics` as a whole, in the words of the place. `problems` is what was wrong with the place itself.
+    """
+
+    strict: bool
+    """Whether values have types of their own (a file), or all are text (the environment)."""
+    relay: dict[str, Any] = field(default_factory=dict)
+    kafka: dict[str, str] = field(default_factory=dict)
+    topics: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def label(self, *path: str) -> str:
+        """Name a value as its writer knows it."""
+        if path[0] == "topics" and self.strict:
+            return f"{self.labels['topics']}[topics.{path[1]}] {' '.join(path[2:])}".rstrip()
+        if path[0] == "topics":
+            return f"{self.labels['topics']}: {' '.join(path[1:])}"
+        return self.labels[path[0]]
+
+    def add_kafka(self, name: str, value: object, label: str) -> None:
+        """Take a librdkafka property, unless it is refused."""
+        text = as_text(value)
+        if reason := kafka_properties.refusal(name):
+            self.problems.append(f"{label} {reason}")
+        elif text is None:
+            self.problems.append(f"{label} is {kind(value)}; allowed: text, a number or a boolean")
+        else:
+            self.kafka[name] = text
+
+
+def from_environment(environ: Mapping[str, str], fields: Mapping[str, object]) -> Source:
+    """Read the variables that are ours. An empty one counts as not set.
+
+    Args:
+        environ: the environment.
+        fields: the names that `[relay]` knows.
+    """
+    source = Source(strict=False, labels={"topics": "RELAY_TOPICS"})
+    for variable, name in PLAIN.items():
+        if environ.get(variable):
+            source.relay[name], source.labels[name] = environ[variable], variable
+    for variable in sorted(name for name in environ if name.startswith("RELAY_") and environ[name]):
+        _take(source, variable, environ[variable], fields)
+    return source
+
+
+def _take(source: Source, variable: str, value: str, fields: Mapping[str, object]) -> None:
+    name = variable.removeprefix("RELAY_").lower()
+    if name in fields:
+        source.relay[name], source.labels[name] = value, variable
+    elif variable == "RELAY_TOPICS":
+        _take_topics(source, value)
+    elif variable in OWN or KUBERNETES.fullmatch(variable):
+        return
+    elif variable.startswith(VARIABLE):
+        source.add_kafka(kafka_properties.from_variable(variable), value, variable)
+    else:
+        known = [*fields, "topics", "config", "cache"]
+        near = nearest(name, known, lambda found: f"RELAY_{found.upper()}")
+        source.problems.append(f"{variable} is not a variable that the relay knows{near}")
+
+
+def _take_topics(source: Source, value: str) -> None:
+    try:
+        topics = json.loads(value)
+    except json.JSONDecodeError as error:
+        source.problems.append(f"RELAY_TOPICS is not JSON: {error}")
+        return
+    if isinstance(topics, dict):
+        source.topics = topics
+    else:
+        source.problems.append(
+            f"RELAY_TOPICS is {kind(topics)}; allowed: a JSON object, "
+            'such as {"orders": {"name": "shop.orders", "partitions": 6}}'
+        )
+
+
+def from_file(path: Path, fields: Mapping[str, object]) -> Source:
+    """Read a TOML file.
+
+    Args:
+        path: the file, which must exist.
+        fields: the names that `[relay]` knows.
+
+    Raises:
+        SettingsError: the file cannot be read or is not TOML.
+    """
+    tables = _parse(path)
+    place = f"{path}: "
+    source = Source(strict=True, labels={"topics": place})
+    for name, table in tables.items():
+        if name not in ("relay", "kafka", "topics"):
+            near = nearest(name, ("[relay]", "[kafka]", "[topics]")) or "; [relay], [kafka] and [topics] are known"
+            source.problems.append(f"{place}{name} is not a table that the relay knows{near}")
+        elif not isinstance(table, dict):
+            source.problems.append(f"{place}{name} is {kind(table)}; allowed: a table, [{name}]")
+    _take_relay(source, place, _table(tables, "relay"), fields)
+    for key, value in flat(_table(tables, "kafka")):
+        source.add_kafka(key, value, f"{place}[kafka] {key}")
+    source.topics = _table(tables, "topics")
+    return source
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}") from None
+    except OSError as error:
+        raise SettingsError(f"the settings file {path} cannot be read: {error.strerror}") from None
+
+
+def _table(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
+    table = tables.get(name)
+    return table if isinstance(table, dict) else {}
+
+
+def _take_relay(source: Source, place: str, table: Mapping[str, Any], fields: Mapping[str, object]) -> None:
+    for name, value in table.items():
+        label = f"{place}[relay] {name}"
+        if name in fields:
+            source.relay[name], source.labels[name] = value, label
+        else:
+            source.problems.append(f"{label} is not a setting that the relay knows{nearest(name, fields)}")
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Join nested names with dots: TOML reads the key `linger.ms` as a table `linger` with a key `ms`."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def kind(value: object) -> str:
+    """Say what kind of value was found, in the words of TOML and JSON."""
+    words: dict[type, str] = {
+        dict: "a table",
+        list: "a list",
+        bool: "a boolean",
+        str: "text",
+        type(None): "null",
+    }
+    return words.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

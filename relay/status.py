@@ -1,0 +1,205 @@
+"""How far the relays are: what is pending, how old, and which relay holds which shard. Reads only; needs no Kafka.
+
+Guarantees: answers in under a second however deep the backlog, because it counts no further than `COUNTED` messages in
+all unless told to, and says so. What it counts is exactly what the reader would still read: the committed rows that the
+newest checkpoint of their shard does not cover. Messages published since that checkpoint are among them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from relay import locks, revision
+from relay.connection import connect, first_line, pin
+from relay.errors import DatabaseUnfit, DatabaseUnreachable, WorkFailed
+from relay.reader import PLAN
+
+COUNTED = 80_000
+"""How many pending messages are counted at most, divided evenly among the shards."""
+
+PATIENCE = "5s"
+"""How long a count may take: one transaction that writes millions of rows hides the pending ones among its own."""
+
+READ_PENDING = """
+-- read_pending: per shard, the rows that are visible now and not covered by its newest checkpoint, up to a number.
+-- Three ranges make up all of them: above both marks; below, of the transactions that a snapshot lists as in progress;
+-- and between the target's floor and upto, of those that the target does not know at all.
+with position as (
+    select newest.shard, newest.sent_at, newest.upto, seen.taken as seen, seen.floor,
+           target.taken as target, target.floor as target_floor
+    from generate_series(0, outbox.shard_count() - 1) as every(shard)
+    cross join lateral (
+        select * from outbox.checkpoint where shard = every.shard::smallint order by batch desc limit 1
+    ) as newest
+    join outbox.snapshot as seen on seen.id = newest.seen
+    left join outbox.snapshot as target on target.id = newest.target
+)
+select p.shard, p.sent_at, count(due.created_at),
+       extract(epoch from clock_timestamp() - min(due.created_at))::float8
+from position as p
+left join lateral (
+    (
+        select created_at from outbox.message
+        where shard = p.shard and seq > greatest(p.floor, p.upto) and not pg_visible_in_snapshot(xid, p.seen)
+        order by seq limit %(limit)s
+    )
+    union all
+    (
+        select late_row.created_at
+        from (select pg_snapshot_xip(p.seen) union select pg_snapshot_xip(p.target)) as late(xid)
+        cross join lateral (
+            select created_at from outbox.message
+            where xid = late.xid and shard = p.shard and seq <= greatest(p.floor, p.upto)
+              and seq > case when pg_visible_in_snapshot(late.xid, p.target) then p.upto else 0 end
+            order by seq limit %(limit)s
+        ) as late_row
+        limit %(limit)s
+    )
+    union all
+    (
+        select created_at from outbox.message
+        where shard = p.shard and seq > greatest(p.floor, p.target_floor) and seq <= p.upto
+          and xid >= pg_snapshot_xmax(p.target)
+        order by seq limit %(limit)s
+    )
+) as due on true
+group by p.shard, p.sent_at
+order by p.shard
+"""
+
+READ_HOLDERS = """
+-- read_holders: every live relay by its sessions' name, with a shard for each lease and null for its membership
+select pid, coalesce(application_name, ''), case when classid::bigint = %(lease)s then objid::int end
+from pg_locks
+join pg_stat_activity using (pid)
+where locktype = 'advisory' and objsubid = 2 and granted
+  and database = (select oid from pg_database where datname = current_database())
+  and (classid::bigint = %(lease)s or classid::bigint = %(member)s and objid = 0)
+order by application_name, pid, objid
+"""
+
+READ_SHARDS = """
+-- read_shard_count
+select outbox.shard_count()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """A live relay and the shards that it holds."""
+
+    name: str
+    shards: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStatus:
+    """One shard: who holds it (None: nobody), how much is pending, and when its progress was last recorded."""
+
+    shard: int
+    relay: str | None
+    pending: int
+    pending_capped: bool
+    checkpoint_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of the outbox at one moment.
+
+    `pending` is a lower bound where `pending_capped`. `oldest_pending_seconds` is the age of the oldest of the pending
+    messages that were counted, None when there are none. `held` counts messages that are set aside, by reason.
+    """
+
+    pending: int
+    pending_capped: bool
+    oldest_pending_seconds: float | None
+    held: Mapping[str, int]
+    relays: Sequence[RelayStatus]
+    shards: Sequence[ShardStatus]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same as JSON values, times as ISO 8601 in UTC."""
+        found = asdict(self)
+        for shard in found["shards"]:
+            shard["checkpoint_at"] = shard["checkpoint_at"].astimezone(UTC).isoformat()
+        return found
+
+
+def read(database_url: str, *, most: int = COUNTED) -> Status:
+    """Read the state of the outbox.
+
+    Args:
+        database_url: a libpq URL.
+        most: how many pending messages are counted at most.
+
+    Raises:
+        DatabaseUnreachable: PostgreSQL does not answer.
+        DatabaseUnfit: it cannot serve a relay, or the role may not read the outbox.
+        SchemaError: the outbox is missing, too old or too new.
+        WorkFailed: counting took longer than `PATIENCE`.
+    """
+    with connect(database_url, "status") as connection:
+        try:
+            revision.check(connection).demand()
+            return _read(connection, most)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseUnfit(
+                f"role {connection.info.user} may not read the outbox ({first_line(error)}); "
+                "status needs select on outbox.message, outbox.checkpoint, outbox.snapshot and outbox.schema_version"
+            ) from None
+        except psycopg.errors.QueryCanceled:
+            raise WorkFailed(
+                f"pending messages were not counted within {PATIENCE}: a transaction that is still open has written "
+                "very many rows (see pg_stat_activity, xact_start); nothing is wrong with the outbox, try again later"
+            ) from None
+        except psycopg.OperationalError as error:
+            raise DatabaseUnreachable(f"the session was lost: {first_line(error)}; try again") from None
+
+
+def _read(connection: "psycopg.Connection", most: int) -> Status:
+    for name, value in PLAN.items():
+        pin(connection, name, value)
+    pin(connection, "statement_timeout", PATIENCE)
+    (shards,) = connection.execute(READ_SHARDS).fetchall()[0]
+    limit = max(1, most // shards)
+    holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
+    return summarise(holders, connection.execute(READ_PENDING, {"limit": limit}).fetchall(), limit)
+
+
+def summarise(
+    holders: Iterable[tuple[int, str, int | None]],
+    counts: Sequence[tuple[int, datetime, int, float | None]],
+    limit: int,
+) -> Status:
+    """Put together what was read; pure.
+
+    Args:
+        holders: process id, application name and shard (None: membership) of each lock.
+        counts: number, time of its newest checkpoint, pending messages and age of the oldest in seconds of each shard.
+        limit: up to how many messages of a shard were counted in each of the ranges.
+    """
+    names: dict[int, str] = {}
+    leases: dict[int, int] = {}
+    for pid, application, shard in holders:
+        names[pid] = application.removeprefix(f"{locks.APPLICATION} ")
+        if shard is not None:
+            leases[shard] = pid
+    rows = [
+        ShardStatus(shard, names.get(leases.get(shard, 0)), min(pending, limit), pending >= limit, checkpoint_at)
+        for shard, checkpoint_at, pending, _ in counts
+    ]
+    return Status(
+        pending=sum(row.pending for row in rows),
+        pending_capped=any(row.pending_capped for row in rows),
+        oldest_pending_seconds=max((age for *_, age in counts if age is not None), default=None),
+        held={},
+        relays=[
+            RelayStatus(name, sorted(shard for shard, holder in leases.items() if holder == pid))
+            for pid, name in names.items()
+        ],
+        shards=rows,
+    )

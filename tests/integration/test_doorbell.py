@@ -1,0 +1,90 @@
+"""An insert rings while the relay sleeps, and costs nobody anything while it is awake."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from relay.connection import connect
+from relay.doorbell import LISTEN, Doorbell
+from tests.faults.world import wait_until
+
+INSERT = "insert into outbox.message (topic, key) values ('t', 'k')"
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture
+def ear(database: str) -> Iterator[Connection]:
+    with connect(database, "ear") as connection:
+        connection.execute(LISTEN)
+        yield connection
+
+
+@pytest.fixture
+def bell(database: str) -> Iterator[Doorbell]:
+    doorbell = Doorbell(connect(database, "bell"))
+    yield doorbell
+    doorbell.close()
+
+
+@pytest.fixture
+def application(database: str) -> Iterator[Connection]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+def rings(ear: Connection) -> int:
+    """How many notifications have come; all that were sent before this call are there."""
+    ear.execute("select 1")
+    return len(list(ear.notifies(timeout=0)))
+
+
+def held(connection: Connection) -> int:
+    row = connection.execute(
+        "select count(*) from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock' and granted "
+        "and database = (select oid from pg_database where datname = current_database())"
+    ).fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+def test_an_insert_rings_the_sleeping_relay_once_per_transaction(ear: Connection, application: Connection) -> None:
+    with application.transaction():
+        for _ in range(5):
+            application.execute(INSERT)
+    assert rings(ear) == 1
+
+
+def test_no_insert_rings_while_the_relay_is_awake(ear: Connection, application: Connection, bell: Doorbell) -> None:
+    bell.silence(range(16))
+    wait_until(lambda: held(application) == 16, 5)
+    application.execute(INSERT)
+    assert rings(ear) == 0
+    bell.rearm()
+    application.execute(INSERT)
+    assert rings(ear) == 1
+
+
+def test_an_open_transaction_that_rang_does_not_keep_others_ringing(
+    database: str, ear: Connection, application: Connection, bell: Doorbell
+) -> None:
+    with psycopg.connect(database) as open_one:
+        open_one.execute(INSERT)
+        bell.silence(range(16))
+        wait_until(lambda: held(application) == 15, 5)
+        application.execute("insert into outbox.message (topic) select 't' from generate_series(1, 64)")
+        open_one.rollback()
+        wait_until(lambda: held(application) == 16, 5)
+        ear.execute("select 1")
+        list(ear.notifies(timeout=0))
+        application.execute(INSERT)
+        assert rings(ear) == 0
+
+
+def test_a_transaction_to_be_prepared_can_switch_the_bell_off(ear: Connection, application: Connection) -> None:
+    with application.transaction():
+        application.execute("set local outbox.doorbell = off")
+        application.execute(INSERT)
+    assert rings(ear) == 0
+    application.execute(INSERT)
+    assert rings(ear) == 1
