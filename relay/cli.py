@@ -1,0 +1,206 @@
+"""The command line: turns arguments into calls, and their outcome into an exit code. Everything else is elsewhere.
+
+Exit codes: 0 done, 1 the work failed, 2 the user's mistake (arguments, settings, set-up), 130 interrupted by Ctrl-C.
+An error that the relay raises on purpose is shown as its text; a traceback is always a bug. Each command imports what
+it needs, so that `--help` is quick and a running relay carries nothing that it does not use.
+"""
+# ruff: noqa: PLC0415 - each command imports what it needs, see above
+
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay import __version__
+from relay.errors import RelayError, UserMistake
+
+if TYPE_CHECKING:
+    from relay.settings import Settings
+
+EPILOG = (
+    "Settings come from the environment (DATABASE_URL, KAFKA_BROKERS, RELAY_…) and from relay.toml; the environment "
+    "wins. Exit codes: 0 done, 1 the work failed, 2 your mistake (arguments, settings, set-up), 130 Ctrl-C."
+)
+
+app = typer.Typer(
+    name="relay",
+    help="Publish committed rows of outbox.message to Kafka: each at least once, none rolled back, in order per key.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="For how long an unreachable database or broker is waited for at the start; with 0 it ends at once.",
+    ),
+]
+
+DATABASE = ("database_url",)
+KAFKA = ("kafka_brokers",)
+BOTH = DATABASE + KAFKA
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        app()
+    except RelayError as error:
+        typer.echo(f"relay: {error}", err=True)
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: RelayError) -> int:
+    """Return 2 for what the user must mend, 1 for work that failed."""
+    return 2 if isinstance(error, UserMistake) else 1
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"relay {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="The settings file; else RELAY_CONFIG, else ./relay.toml."),
+    ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Take the options that stand before every command."""
+    context.obj = config
+
+
+def _settings(context: typer.Context, needs: Collection[str]) -> "Settings":
+    from relay.settings import load
+
+    return load(os.environ, config_file=context.obj, needs=needs)
+
+
+@app.command(epilog="Change the schema as its owner; the relay itself needs fewer rights (see relay doctor).")
+def migrate(
+    context: typer.Context,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether the schema is current; exit 2 if not.")
+    ] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it; needs no database.")] = False,
+    down: Annotated[
+        bool, typer.Option("--down", help="Take the schema away; refused while anything is unsent.")
+    ] = False,
+    shards: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=256, help="Shards of a new schema, fixed for good.", show_default="16"),
+    ] = None,
+) -> None:
+    """Bring the outbox schema in PostgreSQL to this version."""
+    from relay import migrate as migrations
+
+    if check + sql + down > 1:
+        raise typer.BadParameter("--check, --sql and --down exclude each other")
+    if shards is not None and (check or down):
+        raise typer.BadParameter("--shards goes with making the schema, not with --check or --down")
+    if sql:
+        typer.echo(migrations.sql(shards=shards))
+        return
+    database_url = _settings(context, DATABASE).database_url
+    if check:
+        migrations.check(database_url).demand()
+    elif down:
+        migrations.downgrade(database_url)
+    else:
+        migrations.upgrade(database_url, shards=shards)
+    typer.echo("the outbox schema is gone" if down else "the outbox schema is current")
+
+
+@app.command(epilog="SIGTERM or Ctrl-C: what is in flight is finished and recorded, within 10 seconds; exit code 0.")
+def run(context: typer.Context, wait: Wait = 0.0) -> None:
+    """Relay until told to stop."""
+    from relay import daemon, telemetry
+
+    telemetry.configure()
+    daemon.run(_settings(context, BOTH), wait=wait)
+
+
+@app.command(epilog="Shards that other running relays hold are theirs to publish, and are waited for.")
+def drain(context: typer.Context, wait: Wait = 0.0) -> None:
+    """Relay until nothing is due, then end."""
+    from relay import daemon, telemetry
+    from relay.drain_bar import drain_bar
+
+    settings = _settings(context, BOTH)
+    with drain_bar(settings.database_url) as progress:
+        # Only now: the bar has put itself before standard error, so that log lines appear above it.
+        telemetry.configure()
+        count = daemon.drain(settings, wait=wait, progress=progress)
+    typer.echo(f"published {count:,} messages")
+
+
+@app.command()
+def status(context: typer.Context, json: Json = False) -> None:
+    """Show what is pending, how old it is, and which relay holds which shard."""
+    from relay import show
+    from relay.status import read
+
+    found = read(_settings(context, DATABASE).database_url)
+    show.as_json(found.as_json()) if json else show.status(found)
+
+
+@app.command()
+def topics(
+    context: typer.Context,
+    json: Json = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Make the missing ones, with the configured partitions and settings.")
+    ] = False,
+) -> None:
+    """Show which topic goes where, and what exists in Kafka."""
+    from relay import show
+    from relay import topics as kafka_topics
+
+    settings = _settings(context, KAFKA)
+    made = kafka_topics.create(settings) if create else []
+    found = kafka_topics.read(settings)
+    if json:
+        show.as_json({"created": made, "topics": [state.as_json() for state in found]})
+    else:
+        show.topics(found, made, strict=settings.strict_topics)
+
+
+@app.command(epilog="Exit codes: 0 all is well (warnings allowed), 2 something must be mended, 1 a server is silent.")
+def doctor(context: typer.Context, json: Json = False) -> None:
+    """Check everything that a relay needs, and say how to mend what is wrong."""
+    from relay import doctor as checks
+    from relay import show
+    from relay.findings import exit_code as severity
+
+    findings = []
+    for finding in checks.examine(_settings(context, BOTH)):
+        findings.append(finding)
+        if not json:
+            show.finding(finding)
+    if json:
+        show.as_json({"findings": [finding.as_json() for finding in findings]})
+    raise typer.Exit(severity(findings))
+
+
+@app.command()
+def demo() -> None:
+    """Show the whole at work for a minute: real PostgreSQL and Kafka, two relays, one of them killed."""
+    from relay.demo import run as show_at_work
+
+    raise typer.Exit(show_at_work())
