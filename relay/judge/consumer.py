@@ -1,0 +1,183 @@
+"""The reading half of the judge: an ordinary consumer of every partition, from the beginning.
+
+The judge's only import of confluent_kafka. Guarantees: each partition's messages are yielded in the order of
+their offsets and none is passed over (an offset that Kafka no longer has is an error, not a jump); nothing is
+committed, so that it leaves no consumer group behind; topics and partitions that appear later are read from
+their beginning too; a broker that is away is waited for. It knows nothing of relays, nor of what should be
+there.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported for type checkers
+    AdminClient,
+    OffsetSpec,
+)
+
+from relay.judge.verdict import Seen
+
+REFRESH_SECONDS = 1.0
+BATCH = 2000
+WAIT_SECONDS = 0.1
+METADATA_SECONDS = 5.0
+
+PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,  # noqa: SLF001 - librdkafka's own error codes carry an underscore
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # a topic just made, not yet known to every broker
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+"""What a broker's absence looks like from a consumer; anything else ends the judge."""
+
+Partition = tuple[str, int]
+
+
+class Reader:
+    """Reads topics from their beginning."""
+
+    def __init__(self, brokers: str, topics: Sequence[str], counter: str | None = None) -> None:
+        """Connect to `brokers` (host:port, comma separated); nothing is read before `batch` is called.
+
+        Args:
+            brokers: where Kafka is.
+            topics: names in Kafka; they need not exist yet.
+            counter: the field of JSON payloads that holds the application's own counter of a key, if there is
+            one.
+        """
+        self._topics = frozenset(topics)
+        self._counter = counter
+        self._reached: dict[Partition, int] = {}
+        self._refreshed = float("-inf")
+        # A connection of its own: brokers answer in turn, and questions would wait behind an idle fetch.
+        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": brokers,
+                "group.id": f"outbox-judge-{uuid4()}",  # demanded by the client, never used
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "allow.auto.create.topics": False,
+                "reconnect.backoff.max.ms": 500,
+                "log_level": 2,  # a broker that is away is no news here: what ends the judge is raised
+            }
+        )
+
+    def batch(self) -> Iterator[Seen]:
+        """Yield what arrives within a moment; perhaps nothing.
+
+        Raises:
+            KafkaException: Kafka answered with an error that waiting does not mend.
+        """
+        if time.monotonic() - self._refreshed >= REFRESH_SECONDS:
+            try:
+                self._find_partitions()
+            except KafkaException as error:
+                _raise_unless_passing(error.args[0])
+        # The first one is waited for; a batch would be waited for until it is full.
+        for message in self._consumer.consume(1, WAIT_SECONDS) + self._consumer.consume(BATCH, 0):
+            arrived = self._arrived(message)
+            if arrived is not None:
+                yield arrived
+
+    def ends(self) -> dict[Partition, int]:
+        """Where each partition ends now, for readers of committed messages.
+
+        Raises:
+            KafkaException: Kafka does not answer, or a topic does not exist: then its end is not known.
+        """
+        self._find_partitions()
+        missing = self._topics - {topic for topic, _ in self._reached}
+        if missing:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no such topic: {sorted(missing)}"))
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(*place): latest for place in self._reached}
+        answers = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=METADATA_SECONDS
+        )
+        return {(place.topic, place.partition): answer.result().offset for place, answer in answers.items()}
+
+    def reached(self, ends: dict[Partition, int]) -> bool:
+        """Whether everything before `ends` was read."""
+        return all(self._reached[place] >= end for place, end in ends.items())
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        self._consumer.close()
+
+    def _find_partitions(self) -> None:
+        known = self._admin.list_topics(timeout=METADATA_SECONDS).topics
+        self._refreshed = time.monotonic()
+        found = {(name, at) for name in self._topics & known.keys() for at in known[name].partitions}
+        fresh = sorted(found - self._reached.keys())
+        if fresh:
+            self._consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING) for place in fresh])
+            self._reached.update(dict.fromkeys(fresh, 0))
+
+    def _arrived(self, message: Message) -> Seen | None:
+        """Note how far its partition was read, and make it a `Seen` unless it only tells of an end."""
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - as above
+            _raise_unless_passing(error)
+            return None
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None
+        assert partition is not None
+        assert offset is not None
+        self._reached[topic, partition] = max(self._reached[topic, partition], offset + (error is None))
+        return seen(message, topic, partition, offset, self._counter) if error is None else None
+
+
+def seen(message: Message, topic: str, partition: int, offset: int, counter: str | None) -> Seen:
+    """Take from a message what the judge needs of it."""
+    headers = dict(message.headers() or ())
+    written = _text(headers.get("ce_time"))
+    return Seen(
+        id=_text(headers.get("ce_id")),
+        topic=topic,
+        key=_text(message.key()),
+        partition=partition,
+        offset=offset,
+        n=_counter(message.value(), counter) if counter else None,
+        age=round((datetime.now(UTC) - datetime.fromisoformat(written)).total_seconds(), 4) if written else None,
+    )
+
+
+def _text(value: bytes | str | None) -> str | None:
+    """Keys need not be text: what is not stays distinguishable from all else."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+
+
+def _counter(payload: bytes | str | None, field: str) -> int | None:
+    try:
+        document = json.loads(payload or "null")
+    except ValueError:
+        return None
+    number = document.get(field) if isinstance(document, dict) else None
+    return number if isinstance(number, int) else None
+
+
+def _raise_unless_passing(error: KafkaError) -> None:
+    if error.code() not in PASSING:
+        raise KafkaException(error)

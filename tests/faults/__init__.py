@@ -1,0 +1,1 @@
+"""The promises while relays, PostgreSQL and Kafka are killed, stopped and cut off."""

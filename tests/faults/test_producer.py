@@ -1,0 +1,113 @@
+"""What the relay's producers make of a broker's errors: nothing counts as published that is not in the log."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from relay.envelope import envelope
+from relay.message import Horizon, Page, Position, Row
+from relay.producer import make, settle
+from relay.publisher import Publisher
+from relay.routing import Routes
+from relay.settings import Settings
+from relay.suspects import Suspects
+from tests.faults.broker import (
+    MESSAGE_TOO_LARGE,
+    NOT_ENOUGH_REPLICAS,
+    NOT_LEADER,
+    TOPIC,
+    RefusingBroker,
+    refusing_broker,
+)
+
+COUNT = 8
+VALUES = [f"m{number}".encode() for number in range(COUNT)]
+HERE = Horizon("1:1:", 0)
+ONE_BY_ONE = {"batch.num.messages": "1"}
+
+
+@pytest.fixture
+def broker() -> Iterator[RefusingBroker]:
+    with refusing_broker() as running:
+        yield running
+
+
+def page() -> Page:
+    rows: list[Row] = [
+        (3, number, f"id-{number}", TOPIC, "k", None, value, None, None, '"2026-01-01T00:00:00+00:00"', 0)
+        for number, value in enumerate(VALUES)
+    ]
+    return Page({3: rows}, {3: Position(HERE)}, {3: Position(HERE)}, HERE, 0, None)
+
+
+def still_ours() -> None:
+    """Nobody takes anything from us here."""
+
+
+def publisher(broker: RefusingBroker, **properties: str) -> Publisher:
+    return Publisher(
+        {"bootstrap.servers": broker.brokers, **properties}, envelope("id", ""), Routes(Settings.model_construct())
+    )
+
+
+@pytest.mark.parametrize("error", [NOT_ENOUGH_REPLICAS, NOT_LEADER])
+def test_first_request_that_is_refused_for_a_moment_is_not_lost(broker: RefusingBroker, error: int) -> None:
+    sender = publisher(broker, **ONE_BY_ONE)
+    broker.refuse(error)
+    assert sender.publish(page(), still_ours).published == {3: COUNT}
+    assert list(dict.fromkeys(broker.written(COUNT))) == VALUES
+    sender.close()
+
+
+def test_several_requests_in_flight_would_lose_it(broker: RefusingBroker) -> None:
+    """Shows that the test above can fail: with librdkafka's own default the first message is acknowledged and lost."""
+    producer = make(
+        {"bootstrap.servers": broker.brokers, **ONE_BY_ONE},
+        lambda _: None,
+        **{"max.in.flight.requests.per.connection": 5},
+    )
+    producer.list_topics(TOPIC, 5)
+    broker.refuse(NOT_ENOUGH_REPLICAS)
+    for value in VALUES:
+        producer.produce(TOPIC, value, "k")
+    assert settle(producer, time.monotonic(), still_ours, lambda: False) is None
+    assert VALUES[0] not in broker.written(COUNT, 2)
+
+
+def test_page_with_a_message_that_is_refused_for_good_is_not_called_published(broker: RefusingBroker) -> None:
+    sender = publisher(broker)
+    broker.refuse(MESSAGE_TOO_LARGE)
+    outcome = sender.publish(page(), still_ours)
+    assert outcome.suspects
+    assert outcome.published == {}
+    assert sender.publish(page(), still_ours).published == {3: COUNT}
+    sender.close()
+
+
+def test_suspects_end_at_the_refused_message_and_say_why(broker: RefusingBroker) -> None:
+    suspects = Suspects({"bootstrap.servers": broker.brokers}, envelope("id", ""), Routes(Settings.model_construct()))
+    broker.refuse(0, 0, MESSAGE_TOO_LARGE)
+    outcome = suspects.publish(page(), still_ours)
+    assert outcome.published == {3: 2}
+    assert outcome.broker is None
+    assert outcome.refusals[3].row[1] == 2
+    assert outcome.refusals[3].reason.startswith("MSG_SIZE_TOO_LARGE")
+    assert broker.written(2) == VALUES[:2]
+    suspects.close()
+
+
+def test_shards_that_were_taken_away_meanwhile_end_the_page_with_nothing_queued(broker: RefusingBroker) -> None:
+    sender = publisher(broker)
+    broker.refuse(*[NOT_ENOUGH_REPLICAS] * 50)
+
+    class TakenAway(Exception):
+        pass
+
+    def taken_away() -> None:
+        raise TakenAway
+
+    with pytest.raises(TakenAway):
+        sender.publish(page(), taken_away)
+    assert broker.written(1, 2) == []
+    sender.close()

@@ -1,0 +1,166 @@
+"""A small world to break: relays in processes of their own, writers of every kind, and a judge that reads the topic."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+
+from relay import locks
+from relay.judge import Seen, Verdict, Watch, verdict, watching
+from tests.fuzz.writers import committed, settle_prepared
+
+OWNERS = """
+-- owners: the relay that holds each shard
+select objid::int, application_name from pg_locks join pg_stat_activity using (pid)
+where locktype = 'advisory' and classid::bigint = %s and objsubid = 2 and granted
+  and pg_locks.database = (select oid from pg_database where datname = current_database())
+"""
+
+
+class RelayProcess:
+    """One `relay run`; its log goes to a file, so that a failing test can show it."""
+
+    def __init__(self, name: str, environment: dict[str, str], folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._environment = {**environment, "RELAY_NAME": name}
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again or for the first time."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "relay", "run", "--wait", "60"], env=self._environment, stdout=log, stderr=log
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it without warning."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self, seconds: float = 10) -> int:
+        """Ask it to stop; return its exit code, or raise when it takes longer than it may."""
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def said(self, words: str) -> bool:
+        """Whether its log has some words."""
+        return words in self.log.read_text()
+
+
+class World:
+    """Where a test breaks things.
+
+    Args:
+        database_url: an outbox of the test's own.
+        brokers: a Kafka.
+        topic: a topic of the test's own.
+        folder: for logs.
+    """
+
+    def __init__(self, database_url: str, brokers: str, topic: str, folder: Path) -> None:
+        self.database_url = database_url
+        self.brokers = brokers
+        self.topic = topic
+        self._folder = folder
+        self._relays: list[RelayProcess] = []
+
+    def relay(self, name: str, **settings: str) -> RelayProcess:
+        """Start a relay."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
+        environment = {**inherited, "DATABASE_URL": self.database_url, "KAFKA_BROKERS": self.brokers, **settings}
+        self._relays.append(RelayProcess(name, environment, self._folder))
+        return self._relays[-1]
+
+    def owners(self) -> Counter[str]:
+        """How many shards each relay holds."""
+        with psycopg.connect(self.database_url) as connection:
+            held = connection.execute(OWNERS, (locks.LEASE,)).fetchall()
+        return Counter(name.removeprefix(locks.application_name("")) for _, name in held)
+
+    def wait_until_owned(self, seconds: float = 10, **shards: int) -> None:
+        """Wait until the shards are shared out in a certain way."""
+        wait_until(lambda: self.owners() == Counter(shards), seconds, lambda: f"{self.owners()}, not {shards}")
+
+    def enqueue(self, count: int, key: str = "locked-k", payload: bytes = b"x", topic: str | None = None) -> None:
+        """Commit messages, each in a transaction of its own."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            for _ in range(count):
+                connection.execute(
+                    "insert into outbox.message (topic, key, payload) values (%s, %s, %s)",
+                    (topic or self.topic, key, payload),
+                )
+
+    def committed(self) -> list[tuple[str, str, str | None]]:
+        """All that must arrive: id, topic and key, in order; free keys have none."""
+        settle_prepared(self.database_url)
+        rows = committed(self.database_url, self.topic)
+        return [(id_, self.topic, key if key.startswith("locked") else None) for id_, key in rows]
+
+    @contextmanager
+    def judged(self) -> Iterator["Judge"]:
+        """Run a judge while the block lasts."""
+        with watching(self.brokers, [self.topic]) as watch:
+            yield Judge(self, watch)
+
+    def close(self) -> None:
+        """End what is left."""
+        for relay in self._relays:
+            if relay.process.poll() is None:
+                relay.send(signal.SIGCONT)
+                relay.kill()
+
+
+class Judge:
+    """Waits for what was committed, and counts."""
+
+    def __init__(self, world: World, watch: Watch) -> None:
+        self._world = world
+        self._watch = watch
+
+    def arrived(self, count: int, seconds: float = 30) -> None:
+        """Wait until so many different messages have come."""
+        assert self._watch.wait_for(lambda seen: len(_distinct(seen)) >= count, seconds), (
+            f"{len(_distinct(self._watch.seen))} of {count} messages came within {seconds} s"
+        )
+
+    def verdict(self, seconds: float = 60) -> Verdict:
+        """Wait until everything committed has come, then count it all; what has not come by then is lost."""
+        expected = self._world.committed()
+        ids = {id_ for id_, _, _ in expected}
+        self._watch.wait_for(lambda seen: ids <= _distinct(seen), seconds)
+        found = verdict(expected, (), self._watch.finish())
+        print(found)
+        return found
+
+
+def _distinct(seen: list[Seen]) -> set[str | None]:
+    return {message.id for message in seen}
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, why: Callable[[], str] = lambda: "it never held") -> None:
+    """Wait until something holds; fail with a reason when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"after {seconds} s: {why()}"
+        time.sleep(0.02)
+
+
+@contextmanager
+def world(database_url: str, brokers: str, topic: str, folder: Path) -> Iterator[World]:
+    """Make a world, and leave nothing of it."""
+    with ExitStack() as cleanup:
+        made = World(database_url, brokers, topic, folder)
+        cleanup.callback(made.close)
+        yield made

@@ -1,0 +1,108 @@
+"""The judge's process against a real Kafka: it sees everything, and its own failure is never an answer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+
+from relay.judge import JudgeFailed, read_topics, watching
+from relay.local.kafka import Kafka
+from tests.conftest import MakeTopic
+
+
+def write(brokers: str, topic: str, numbers: range) -> None:
+    producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "log_level": 2})
+    for n in numbers:
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("ce_id", f"{topic}/{n}"),
+            ("ce_time", "2026-01-31T12:00:00Z"),
+        ]
+        producer.produce(topic, json.dumps({"n": n}), str(n % 7), headers=headers)
+    assert producer.flush(30) == 0
+
+
+def test_all_messages_of_all_partitions_are_seen_in_order(kafka_brokers: str, make_topic: MakeTopic) -> None:
+    topics = [make_topic(partitions=4), make_topic(partitions=1)]
+    for topic in topics:
+        write(kafka_brokers, topic, range(3000))
+    seen = read_topics(kafka_brokers, topics, counter="n")
+    assert {message.id for message in seen} == {f"{topic}/{n}" for topic in topics for n in range(3000)}
+    assert len(seen) == 6000
+    for key in map(str, range(7)):
+        for topic in topics:
+            numbers = [message.n for message in seen if (message.topic, message.key) == (topic, key)]
+            assert numbers == list(range(int(key), 3000, 7))
+
+
+def test_a_topic_that_appears_later_is_read_from_its_beginning(kafka_brokers: str, make_topic: MakeTopic) -> None:
+    present, later = make_topic(), f"test-{uuid4()}"
+    write(kafka_brokers, present, range(10))
+    with watching(kafka_brokers, [present, later]) as watch:
+        assert watch.wait_for(lambda seen: len(seen) == 10, 30)
+        write(kafka_brokers, later, range(10))
+        assert len(watch.finish()) == 20
+
+
+def test_a_broker_that_was_killed_is_waited_for(own_kafka: Callable[[], Kafka]) -> None:
+    kafka, topic = own_kafka(), f"test-{uuid4()}"
+    write(kafka.brokers, topic, range(100))
+    with watching(kafka.brokers, [topic]) as watch:
+        assert watch.wait_for(lambda seen: len(seen) == 100, 30)
+        kafka.kill()
+        kafka.start()
+        write(kafka.brokers, topic, range(100, 200))
+        assert [message.id for message in watch.finish() if message.key == "0"] == [
+            f"{topic}/{n}" for n in range(0, 200, 7)
+        ]
+
+
+def test_a_topic_that_does_not_exist_is_a_failure_not_an_empty_one(kafka_brokers: str) -> None:
+    missing = f"test-{uuid4()}"
+    with pytest.raises(JudgeFailed, match=missing):
+        read_topics(kafka_brokers, [missing])
+
+
+def test_a_judge_that_was_killed_is_a_failure_not_an_answer(kafka_brokers: str, make_topic: MakeTopic) -> None:
+    with watching(kafka_brokers, [make_topic()]) as watch:
+        os.kill(watch.pid, signal.SIGKILL)
+        with pytest.raises(JudgeFailed, match="nothing is proven"):
+            watch.finish()
+
+
+def test_the_command_prints_its_counts(kafka_brokers: str, make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    write(kafka_brokers, topic, range(5))
+    write(kafka_brokers, topic, range(2))
+    command = [
+        sys.executable,
+        "-m",
+        "relay.judge",
+        "--brokers",
+        kafka_brokers,
+        "--topics",
+        topic,
+        "--counter",
+        "n",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {
+        "messages": 7,
+        "distinct": 5,
+        "duplicates": 2,
+        "stale": 0,
+        "out_of_order": 0,
+        "repeated": {f"{topic}/0": 2, f"{topic}/1": 2},
+    }
+
+
+def test_a_broker_that_is_not_there_is_one_clear_line() -> None:
+    command = [sys.executable, "-m", "relay.judge", "--brokers", "127.0.0.1:1", "--topics", "audit-logs"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert done.stderr.startswith("cannot read on: ")
