@@ -1,0 +1,1 @@
+"""Applications to copy from. Each is runnable; none is imported by the library."""
