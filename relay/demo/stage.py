@@ -1,0 +1,175 @@
+"""Where the demo happens: PostgreSQL and Kafka, a database and topics that are its own alone.
+
+Servers that `DATABASE_URL` and `KAFKA_BROKERS` name are used, and nothing on them but what was made here is
+touched: a database and topics with names of their own, removed at the end. Else throwaway servers are started
+in the folder.
+"""
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from psycopg import sql
+
+from relay import migrate, settings, topics
+from relay.connection import first_line, where
+from relay.errors import DatabaseUnfit, DatabaseUnreachable, SettingsError, UserMistake
+from relay.local.kafka import Kafka, KafkaUnavailable, MockKafka
+from relay.local.postgres import Postgres
+
+LOGICAL_TOPICS = ("business-events", "email-queue", "audit-logs", "notification-queue", "analytics-events")
+PARTITIONS = 4
+
+Say = Callable[[str], None]
+
+CREATE = "-- create_database\ncreate database {}"
+DROP = "-- drop_database\ndrop database if exists {} with (force)"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the actors need to know."""
+
+    folder: Path
+    database_url: str
+    brokers: str
+    topics: tuple[str, ...]
+    """The names in Kafka of `LOGICAL_TOPICS`."""
+    config: Path
+    """The `relay.toml` that routes them."""
+    imitated: bool
+    """Whether the broker is only an imitation."""
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder and remove it at the end, also one that a killed demo left here.
+
+    Raises:
+        UserMistake: another demo is using it.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserMistake(f"the demo needs a folder {folder.resolve()}: {error.strerror}") from None
+    in_use = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(folder, in_use)
+        for left in folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        try:
+            yield folder.resolve()
+        finally:
+            shutil.rmtree(folder)
+    finally:
+        os.close(in_use)
+
+
+def _lock(folder: Path, opened: int) -> None:
+    """Take the folder for this process; it is free again when that ends, however it ends."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserMistake(f"another demo is running in {folder.resolve()}: wait for its end") from None
+
+
+def build(folder: Path, stack: ExitStack, say: Say) -> Stage:
+    """Start or find the servers, make the database and the topics; `stack` takes everything down again.
+
+    Args:
+        folder: where throwaway servers keep their files.
+        stack: left when the demo is over.
+        say: is told what is being done.
+
+    Raises:
+        RelayError: something cannot be had; the text says what to mend.
+    """
+    own = f"relay-demo-{uuid.uuid4().hex[:8]}"
+    database_url = _database(folder, own.replace("-", "_"), stack, say)
+    migrate.upgrade(database_url)
+    given = os.environ.get("KAFKA_BROKERS")
+    brokers, imitated = (given, False) if given else _kafka(folder, stack, say)
+    names = tuple(f"{own}-{name}" if given else name for name in LOGICAL_TOPICS)
+    config = _config(folder, names)
+    if given:
+        say(f"using Kafka at {given}, in topics {own}-*, which are deleted at the end")
+        stack.callback(_delete_topics, given, names)
+    if not imitated:  # the imitation has no request for it; it makes a topic when it is written to
+        topics.create(settings.load({"KAFKA_BROKERS": brokers}, config_file=config, needs=("kafka_brokers",)))
+    return Stage(folder, database_url, brokers, names, config, imitated)
+
+
+def _database(folder: Path, own: str, stack: ExitStack, say: Say) -> str:
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        say(f"using PostgreSQL at {where(migrate.libpq_url(given))}, in database {own}, dropped at the end")
+        return _own_database(migrate.libpq_url(given), own, stack)
+    say("starting PostgreSQL")
+    server = Postgres(folder / "postgres")
+    stack.callback(server.close)
+    server.start()
+    return server.url()
+
+
+def _own_database(server_url: str, name: str, stack: ExitStack) -> str:
+    if "://" not in server_url:
+        raise SettingsError("the demo needs DATABASE_URL as a URL: postgresql://user:password@host:port/database")
+    try:
+        with psycopg.connect(server_url, autocommit=True, connect_timeout=5) as connection:
+            stack.callback(_drop_database, server_url, name)
+            connection.execute(sql.SQL(CREATE).format(sql.Identifier(name)))
+    except psycopg.errors.InsufficientPrivilege:
+        raise DatabaseUnfit(
+            f"the role of DATABASE_URL may not create a database at {where(server_url)}, and the demo "
+            "touches no other than its own: use a role with CREATEDB, or unset DATABASE_URL"
+        ) from None
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachable(f"{where(server_url)} does not answer: {first_line(error)}") from None
+    return urlsplit(server_url)._replace(path=f"/{name}").geturl()
+
+
+def _drop_database(server_url: str, name: str) -> None:
+    with psycopg.connect(server_url, autocommit=True, connect_timeout=5) as connection:
+        connection.execute(sql.SQL(DROP).format(sql.Identifier(name)))
+
+
+def _kafka(folder: Path, stack: ExitStack, say: Say) -> tuple[str, bool]:
+    """Start a Kafka; return its address and whether it is only an imitation."""
+    say("starting Kafka (the first time its jars, 43 MB, are downloaded)")
+    try:
+        server = Kafka(folder / "kafka")
+    except KafkaUnavailable as missing:
+        say(f"no Kafka can be had here: {missing}")
+        say("falling back to the imitation in librdkafka: it never fails, so the verdict proves less")
+        imitation = MockKafka()
+        stack.callback(lambda: imitation)  # it lives as long as somebody refers to it
+        return imitation.brokers, True
+    stack.callback(server.close)
+    server.start()
+    return server.brokers, False
+
+
+def _config(folder: Path, names: tuple[str, ...]) -> Path:
+    tables = (
+        f'[topics."{logical}"]\nname = "{name}"\npartitions = {PARTITIONS}\n'
+        for logical, name in zip(LOGICAL_TOPICS, names, strict=True)
+    )
+    config = folder / "relay.toml"
+    config.write_text("\n".join(tables))
+    return config
+
+
+def _delete_topics(brokers: str, names: tuple[str, ...]) -> None:
+    client = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+    for future in client.delete_topics(list(names)).values():
+        with suppress(KafkaException):  # one that was never made, for we were interrupted before
+            future.result(10)
