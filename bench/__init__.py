@@ -1,0 +1,1 @@
+"""Benchmarks: each figure beside its reference, measured in the same run. `make bench` runs them all."""
