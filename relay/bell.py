@@ -70,6 +70,11 @@ class Bell:
         self._looked = now
         return shards
 
+    def check(self) -> None:
+        """Raise when the doorbell's session is lost: commits would ring under full load, and nobody would notice."""
+        if self._doorbell is not None:
+            self._doorbell.check()
+
     def look_again(self) -> None:
         """Let the next look be at once and at all shards: more is known to be due than was read or published."""
         self._looked = 0.0

@@ -36,4 +36,6 @@ def reachable(settings: Settings) -> None:
     try:
         client.list_topics(timeout=PATIENCE)
     except KafkaException as error:
-        raise BrokerUnreachable(f"kafka at {settings.kafka_brokers} does not answer: {error.args[0].str()}") from None
+        raise BrokerUnreachable(
+            f"kafka at {settings.kafka_brokers} does not answer: {error.args[0].str()}; start it, or mend KAFKA_BROKERS"
+        ) from None

@@ -51,7 +51,8 @@ KEEPALIVE = {
 
 INSPECT = """
 -- inspect_session
-select pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_recovery()
+select pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_recovery(),
+       current_setting('server_encoding')
 """
 
 
@@ -112,7 +113,9 @@ def connect(database_url: str, relay: str) -> "psycopg.Connection":
 def _prepare(connection: "psycopg.Connection") -> None:
     found = connection.execute(INSPECT).fetchone()
     assert found is not None
-    pid, version, standby = found
+    pid, version, standby, encoding = found
+    if encoding in {b"SQL_ASCII", "SQL_ASCII"}:
+        raise DatabaseUnfit("the database has encoding SQL_ASCII, so nobody knows what its text means; use UTF8")
     # A pooler tells its clients process ids of its own, so that it can route cancel requests (as PgBouncer does).
     reason = unfit(version, direct=pid == connection.info.backend_pid)
     if reason:

@@ -7,6 +7,7 @@ with what was in memory; a mistake of the user ends the process with its explana
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -44,6 +45,9 @@ class Stop:
     def __init__(self) -> None:
         self._at: float | None = None
         self.woken, self._wake = socket.socketpair()
+        # A thread, for a signal's handler would wait until the main thread comes back from a call of C.
+        self._last_resort = threading.Timer(LAST_RESORT_SECONDS, _end_in_any_case)
+        self._last_resort.daemon = True
 
     def __call__(self) -> float | None:
         """Seconds since the relay was told to stop; None while it was not."""
@@ -54,7 +58,7 @@ class Stop:
         if self._at is None:
             self._at = time.monotonic()
             self._wake.send(b".")
-            signal.alarm(LAST_RESORT_SECONDS)
+            self._last_resort.start()
 
     def wait(self, seconds: float) -> bool:
         """Wait, but no longer than until told to stop; return whether it was."""
@@ -65,7 +69,8 @@ class Stop:
             return False
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Close the sockets; the process ends by itself."""
+        self._last_resort.cancel()
         self.woken.close()
         self._wake.close()
 
@@ -74,18 +79,16 @@ class Stop:
 def stopped_by_signals() -> Iterator[Stop]:
     """Turn SIGTERM and SIGINT into a stop while the context lasts."""
     stop = Stop()
-    handlers = {signal.SIGTERM: stop.now, signal.SIGINT: stop.now, signal.SIGALRM: _end_in_any_case}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = {number: signal.signal(number, stop.now) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
-        signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
         stop.close()
 
 
-def _end_in_any_case(_signal: int, _frame: FrameType | None) -> None:
+def _end_in_any_case() -> None:
     """End the process where it stands, for a statement that is never answered holds every orderly way out.
 
     Its sessions end with it, and so do its leases; what it published and did not record is published once more.
@@ -174,7 +177,7 @@ def _until_reachable(settings: Settings, wait: float, stop: Stop, tell: events.T
             left = deadline - time.monotonic()
             if left <= 0:
                 raise
-            tell(events.Interrupted(str(error), min(2.0, left)))
+            tell(events.NotThereYet(str(error), left))
             stop.wait(min(2.0, left))
         else:
             return
@@ -186,9 +189,8 @@ def _work(settings: Settings, stop: Stop, tell: events.Tell, *, until_empty: boo
         relay = _compose(settings, stop, tell, cleanup)
 
         def empty() -> bool:
-            """Nothing is due here; shards that others hold are waited for, and refused messages are not."""
-            alone = len(relay.leases.held) == relay.leases.shards
-            return alone or bool(relay.stopped_shards) or status.read(settings.database_url).pending == 0
+            """Ask the table itself: shards that others hold are waited for, and refused messages are not."""
+            return bool(relay.stopped_shards) or status.read(settings.database_url).pending == 0
 
         relay.run(empty if until_empty else None)
         if until_empty and stop() is not None:
@@ -253,4 +255,6 @@ def _reason(error: BaseException) -> str:
         return f"a lease was lost: {error}"
     if isinstance(error, WorkFailed):
         return str(error)
-    return f"the database closed or refused a session: {first_line(error)}"
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return f"the database closed or refused a session: {first_line(error)}"
+    return f"the database refused a statement: {first_line(error)}"

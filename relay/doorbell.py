@@ -81,6 +81,16 @@ class Doorbell:
             except errors.LockNotAvailable:
                 waiting.append(shard)
 
+    def check(self) -> None:
+        """Raise what went wrong on the thread, or with the session that keeps the bell silent.
+
+        Raises:
+            psycopg.Error: the session was lost; so are its locks.
+        """
+        if self._holding is not None and self._holding.done():
+            self._holding.result()
+            self._connection.execute("-- still_there\nselect")
+
     def rearm(self) -> None:
         """Let inserts ring again. Returns when they do.
 

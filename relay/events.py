@@ -74,6 +74,14 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class NotThereYet:
+    """At the start, a server that is waited for does not answer."""
+
+    reason: str
+    left_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The relay recorded its progress and gave up its leases."""
 
@@ -89,6 +97,7 @@ Event = (
     | ShardStopped
     | ShardResumed
     | Interrupted
+    | NotThereYet
     | Stopped
 )
 

@@ -14,6 +14,8 @@ _ORDER = "with any other value a retry could overtake, and messages of one key w
 _DEADLINE = "the relay gives up and sends again by its own clock, which must stay below the takeover time"
 _REPORT = "the relay learns from it which message failed; without it a failure would pass for success"
 _BROKERS = "the brokers are a setting of the relay: set KAFKA_BROKERS, or kafka_brokers in [relay]"
+_WAVES = "the relay sends waves of one request a partition; else a message could be written behind one that failed"
+_VERSIONS = "without asking the broker for its versions librdkafka takes it for one that knows no idempotence"
 _CODE = "it takes a function, not a value"
 
 GUARDED: Mapping[str, str] = {
@@ -34,6 +36,14 @@ GUARDED: Mapping[str, str] = {
     "delivery.report.only.error": _REPORT,
     "enabled_events": _REPORT,
     "transactional.id": "the relay does not use Kafka's transactions, and nothing would ever be committed",
+    "linger.ms": _WAVES,
+    "queue.buffering.max.ms": _WAVES,
+    "batch.size": _WAVES,
+    "batch.num.messages": _WAVES,
+    "queue.buffering.max.messages": _WAVES,
+    "queue.buffering.max.kbytes": _WAVES,
+    "api.version.request": _VERSIONS,
+    "broker.version.fallback": _VERSIONS,
     "message.max.bytes": "each topic's own max.message.bytes is the limit, so that no other size refuses a message",
     "bootstrap.servers": _BROKERS,
     "metadata.broker.list": _BROKERS,

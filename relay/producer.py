@@ -21,8 +21,13 @@ LOCKED: dict[str, Any] = {
     # first may be refused for the moment and the second be written; librdkafka then counts the first as written too
     # ("implicitly acked"): a message lost without an error, tried. A page goes out in few large requests anyway.
     "max.in.flight.requests.per.connection": 1,
-    # A message that failed for good must not be overtaken by the next of its key (librdkafka CONFIGURATION.md).
+    # A message that failed for good must not be overtaken by the next of its key (librdkafka CONFIGURATION.md). It does
+    # not hold back a request that is built already, which a broker with no state of the producer id takes, tried: so
+    # no second one is ever built. Messages linger until a flush sends them, in waves that fit into one batch.
     "enable.gapless.guarantee": True,
+    "linger.ms": 5_000,
+    "batch.size": 1_000_000,
+    "batch.num.messages": 10_000,
     # What Java's and KafkaJS's producers use by default: all producers agree on a key's partition.
     "partitioner": "murmur2_random",
     # Successes are told by the flush; a Python call for each would cost more than the message.
@@ -33,16 +38,14 @@ LOCKED: dict[str, Any] = {
     # The topic's own max.message.bytes decides, which only the broker knows; but a request above the broker's
     # socket.request.max.bytes (100 MiB unless set) would cost the connection and blame nobody.
     "message.max.bytes": 100_000_000,
+    # The queue holds one wave.
+    "queue.buffering.max.messages": 1_000_000,
+    "queue.buffering.max.kbytes": 1_048_576,
     # A topic that does not exist fails in time for the rest of its page.
     "topic.metadata.propagation.max.ms": 5_000,
 }
 
 TUNING: dict[str, Any] = {
-    # The queue holds one page; the page is bounded by bytes already.
-    "queue.buffering.max.messages": 1_000_000,
-    "queue.buffering.max.kbytes": 1_048_576,
-    # A lone message goes at once. Under load the one request in flight makes the batches.
-    "linger.ms": 0,
     "socket.keepalive.enable": True,
     "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 1_000,
@@ -56,6 +59,10 @@ ALONE: dict[str, Any] = {
 }
 """How suspects are sent: each its own batch, since Kafka judges batches and one bad message fails them all. Each is
 answered for before the next of its shard is sent, so there is no gap to guard."""
+
+WAVE_BYTES, WAVE_MESSAGES = 980_000, 9_900
+"""What is queued between two flushes: below `batch.size` and `batch.num.messages`, so each partition's share is one
+request. A larger message is alone in its wave."""
 
 PATIENCE = 10.0
 """Seconds without a single acknowledgement until what is queued is taken back."""

@@ -4,8 +4,8 @@ Guarantees: what an outcome calls published was acknowledged on all in-sync repl
 the order of the page, also across the repeats that a failure makes; nothing is queued any more when `publish` returns
 or raises. Knows nothing of PostgreSQL.
 
-A failure always means a new producer: a message that failed leaves a gap, behind which later ones of its key could
-still go out. With the gapless guarantee librdkafka writes nothing more once a message has failed for good.
+A page goes out in waves, of each partition at most one request, and the next wave only once the last is acknowledged: a
+message that fails leaves nothing behind it that could still be written. A failure always means a new producer.
 """
 
 import time
@@ -18,16 +18,20 @@ from relay.blame import blames_broker
 from relay.envelope import Envelope
 from relay.message import Page
 from relay.outcome import Outcome
-from relay.producer import PATIENCE, Fatal, StillOurs, flush, make, say, settle, take_back
+from relay.producer import WAVE_BYTES, WAVE_MESSAGES, Fatal, StillOurs, make, say, settle, take_back
 from relay.routing import Routes
+
+OVERHEAD = 340
+"""Bytes that a message costs in a batch beside its own texts: Kafka's record framing, names and fixed values of the
+CloudEvents headers, and a source of at most 100."""
 
 
 class NotQueued(Exception):
     """A message of the page cannot even be queued: its topic is unknown here, or it is too large."""
 
 
-class QueueStuck(Exception):
-    """The queue is full and does not empty."""
+class WaveFailed(Exception):
+    """Kafka did not take a wave of the page; nothing behind it was queued."""
 
 
 class Publisher:
@@ -79,43 +83,41 @@ class Publisher:
         began = time.monotonic()
         try:
             self._produce(page, began, still_ours)
-        except QueueStuck:
-            return Outcome(broker=f"the queue stays full after {time.monotonic() - began:.0f} s")
-        late = settle(self._producer, began, still_ours, self._blamed)
-        if self._blamed():
-            return Outcome(suspects=True)
-        if late or self._failures:
-            return Outcome(broker=late or say(self._failures[0]))
+            self._end_wave(began, still_ours)
+        except WaveFailed as failed:
+            return Outcome(suspects=True) if self._blamed() else Outcome(broker=str(failed))
         return Outcome({shard: len(rows) for shard, rows in page.rows.items()})
+
+    def _end_wave(self, began: float, still_ours: StillOurs) -> None:
+        """Wait until all that is queued was acknowledged."""
+        late = settle(self._producer, began, still_ours, self._blamed)
+        if late or self._failures:
+            raise WaveFailed(late or say(self._failures[0]))
 
     def _blamed(self) -> bool:
         return not all(map(blames_broker, self._failures))
 
     def _produce(self, page: Page, began: float, still_ours: StillOurs) -> None:
-        """Queue a page: the hot path of the relay."""
+        """Queue a page, a wave at a time: the hot path of the relay."""
         produce, envelope = self._producer.produce, self._envelope
         names = {row[3]: self._routes(row[3]) for rows in page.rows.values() for row in rows}
         if None in names.values():
             raise NotQueued
+        count = size = 0
         for rows in page.rows.values():
             for row in rows:
-                name = names[row[3]]
-                assert name is not None
-                while True:
-                    try:
-                        produce(name, row[6], row[4], headers=envelope(row))
-                        break
-                    except BufferError:
-                        self._make_room(began, still_ours)
-                    except KafkaException:
-                        raise NotQueued from None
-
-    def _make_room(self, began: float, still_ours: StillOurs) -> None:
-        """Wait a little for a full queue. A failure meanwhile ends the page: nothing may be queued behind it."""
-        flush(self._producer, 0.05)
-        still_ours()
-        if self._failures or time.monotonic() - began > PATIENCE:
-            raise QueueStuck
+                _, _, _, topic, key, type_, payload, content_type, own, _, _ = row
+                text = len(key or "") + len(type_ or topic) + len(content_type or "") + len(own or "")
+                more = len(payload or b"") + text * 4 + OVERHEAD
+                if count and (size + more > WAVE_BYTES or count >= WAVE_MESSAGES):
+                    self._end_wave(began, still_ours)
+                    count = size = 0
+                try:
+                    produce(names[topic], payload, key, headers=envelope(row))  # type: ignore[arg-type]
+                except (KafkaException, BufferError):
+                    raise NotQueued from None
+                count += 1
+                size += more
 
     def _renew(self) -> None:
         take_back(self._producer)

@@ -30,7 +30,8 @@ with due as (
             from pg_snapshot_xip(p.seen) as late(xid)
             cross join lateral (
                 select seq, id, topic, key, type, payload, content_type, headers, created_at,
-                       coalesce(octet_length(payload), 0) + 256 as size
+                       coalesce(octet_length(payload), 0) + coalesce(octet_length(key), 0)
+                       + coalesce(octet_length(headers::text), 0) + 256 as size
                 from outbox.message
                 where xid = late.xid and shard = p.shard and seq > p.upto and seq <= p.floor
                 order by seq limit %(rows)s
@@ -41,7 +42,8 @@ with due as (
         union all
         (
             select seq, id, topic, key, type, payload, content_type, headers, created_at,
-                   coalesce(octet_length(payload), 0) + 256 as size
+                   coalesce(octet_length(payload), 0) + coalesce(octet_length(key), 0)
+                       + coalesce(octet_length(headers::text), 0) + 256 as size
             from outbox.message
             where shard = p.shard and seq > greatest(p.floor, p.upto)
               and not pg_visible_in_snapshot(xid, p.seen)

@@ -154,6 +154,7 @@ class Relay:
         if now - self._surveyed >= SURVEY_SECONDS:
             self._surveyed = now
             self._change = self.leases.survey()
+            self.bell.check()
 
     def _still_ours(self) -> None:
         """Raise when the leases may be lost, or when a relay told to stop has waited long enough."""
@@ -195,6 +196,8 @@ class Relay:
         """Publish a page and move behind what Kafka acknowledged of it."""
         if not page.count:
             self._progress.settle(page, {})
+            if not page.exhausted:
+                self.bell.look_again()
             return
         if page.unflushed:
             self.durability.wait(page.unflushed)
@@ -214,6 +217,10 @@ class Relay:
 
     def _suffer(self, page: Page, reason: str) -> None:
         """Pause; what was not acknowledged is read again from the table."""
+        if self._ahead is not None:
+            # What is left of a page read ahead of one that failed would pass for an empty outbox.
+            self._ahead.result()
+            self._ahead = None
         self.bell.look_again()
         pause = self._setbacks.suffered(max(map(len, page.rows.values())))
         self.tell(events.BrokerSilent(reason, page.count, self._setbacks.count))
@@ -246,7 +253,12 @@ class Relay:
                 self._stop_shard(shard, refusal)
             elif outcome.broker is None:
                 self._stopped.go_on([shard])
+                self.bell.look_again()
                 self.tell(events.ShardResumed(shard))
+            else:
+                self._stopped.stop(shard, time.monotonic())
+        if outcome.broker is not None:
+            self.tell(events.BrokerSilent(outcome.broker, page.count, 1))
 
     def _record_when_due(self) -> None:
         pace = self.pace

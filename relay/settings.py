@@ -26,7 +26,7 @@ DEFAULT_FILE = Path("relay.toml")
 KAFKA_NAME = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 """What Kafka allows as a topic's name (`org.apache.kafka.common.internals.Topic`)."""
 
-_URI_REFERENCE = r"^[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+$"
+_URI_REFERENCE = r"^[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,100}$"
 """The characters of RFC 3986; CloudEvents 1.0 asks for a non-empty URI reference as `source`."""
 
 _BROKER = re.compile(r"([A-Za-z_]+://)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
@@ -110,14 +110,14 @@ class Settings(BaseModel):
     )
     database_url: str = _setting(
         "",
-        "postgresql://user:password@host:5432/database",
+        "postgresql://user:password@host:5432/database, with special characters percent-encoded",
         "the PostgreSQL of the outbox, without a pooler",
         repr=False,
     )
     kafka_brokers: str = _setting("", "host:port, several with commas", "the brokers to start from")
     source: str = _setting(
         "/outbox",
-        "a URI reference without spaces",
+        "a URI reference without spaces, of at most 100 characters",
         "the CloudEvents `ce_source` header",
         pattern=_URI_REFERENCE,
     )
@@ -156,10 +156,14 @@ class Settings(BaseModel):
         if scheme not in ("postgresql", "postgresql+psycopg", "postgres") or not found:
             raise ValueError
         try:
-            conninfo_to_dict(f"postgresql://{rest}")
+            parts = conninfo_to_dict(f"postgresql://{rest}")
         except ProgrammingError:
             # libpq's own words may quote the password.
             raise ValueError from None
+        # A password with a bare / or @ is taken for a host or a database, and would be shown as such.
+        ports = str(parts.get("port", "5432")).split(",")
+        if "@" in f"{parts.get('host', '')}{parts.get('dbname', '')}" or not all(map(str.isdecimal, ports)):
+            raise ValueError
         return f"postgresql://{rest}"
 
     @field_validator("kafka_brokers")

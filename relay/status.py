@@ -195,7 +195,7 @@ def summarise(
     return Status(
         pending=sum(row.pending for row in rows),
         pending_capped=any(row.pending_capped for row in rows),
-        oldest_pending_seconds=max((age for *_, age in counts if age is not None), default=None),
+        oldest_pending_seconds=max((max(0.0, age) for *_, age in counts if age is not None), default=None),
         held={},
         relays=[
             RelayStatus(name, sorted(shard for shard, holder in leases.items() if holder == pid))

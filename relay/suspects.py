@@ -58,6 +58,7 @@ class Suspects:
         whole = False
         try:
             for turn in range(max(map(len, page.rows.values()), default=0)):
+                still_ours()
                 self._one_of_each(page, turn, outcome, still_ours)
                 if outcome.broker:
                     break

@@ -72,6 +72,11 @@ def _(event: events.Interrupted) -> None:
 
 
 @tell.register
+def _(event: events.NotThereYet) -> None:
+    log.warning("waiting to start, for %.0f s more: %s", event.left_seconds, event.reason)
+
+
+@tell.register
 def _(event: events.Stopped) -> None:
     log.info(
         "stopped: progress is recorded, leases are given up, %d messages published since the start", event.published

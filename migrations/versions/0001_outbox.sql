@@ -54,6 +54,9 @@ create table outbox.message (
         topic !~ '[^a-zA-Z0-9._-]' and length(topic) between 1 and 249 and topic not in ('.', '..')),
     constraint headers_are_an_object_of_text check (
         jsonb_typeof(headers) = 'object' and not jsonb_path_exists(headers, 'strict $.* ? (@.type() != "string")')),
+    constraint headers_leave_the_relays_own_alone check (
+        not headers ?| array['ce_specversion', 'ce_id', 'ce_type', 'ce_source', 'ce_time', 'content-type', '']),
+    constraint created_at_is_a_time_of_our_era check (created_at between '1970-01-01' and '9999-12-31'),
     constraint deliver_after_is_not_supported_yet check (deliver_after is null)
 ) partition by list (slot);
 

@@ -16,7 +16,7 @@ TOPIC = "refused"
 PRODUCE = 0
 """The API key of Produce requests in Kafka's protocol."""
 
-NOT_LEADER, MESSAGE_TOO_LARGE, NOT_ENOUGH_REPLICAS = 6, 10, 19
+NOT_LEADER, MESSAGE_TOO_LARGE, NOT_ENOUGH_REPLICAS, UNKNOWN_PRODUCER = 6, 10, 19, 59
 """Error codes of org.apache.kafka.common.protocol.Errors."""
 
 

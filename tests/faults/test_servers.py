@@ -169,3 +169,24 @@ def test_relay_that_is_told_to_stop_while_postgresql_hangs_ends_within_ten_secon
         server.resume()
         one.start()
         assert not judge.verdict().broken
+
+
+def test_drain_that_meets_an_outage_ends_only_when_everything_is_published(
+    own_kafka: Callable[[], Kafka], database: str, tmp_path: Path
+) -> None:
+    server = own_kafka()
+    with world(database, server.brokers, "events", tmp_path) as here, here.judged() as judge:
+        with psycopg.connect(database) as connection:
+            connection.execute(
+                "insert into outbox.message (topic, key) select 'events', 'locked-k' from generate_series(1, 3000)"
+            )
+        server.pause()
+        drain = here.relay("one", command=("drain", "--wait", "60"), RELAY_PAGE_ROWS="500")
+        wait_until(lambda: drain.log.exists() and drain.said("waiting to start"), 30)
+        server.resume()
+        wait_until(lambda: drain.said("shards held now"), 30)
+        server.pause()
+        wait_until(lambda: drain.said("the backlog waits"), 30)
+        server.resume()
+        assert drain.process.wait(60) == 0
+        assert not judge.verdict(5).broken

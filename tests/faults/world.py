@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -25,11 +25,12 @@ where locktype = 'advisory' and classid::bigint = %s and objsubid = 2 and grante
 
 
 class RelayProcess:
-    """One `relay run`; its log goes to a file, so that a failing test can show it."""
+    """One `relay run`, or another command; its log goes to a file, so that a failing test can show it."""
 
-    def __init__(self, name: str, environment: dict[str, str], folder: Path) -> None:
+    def __init__(self, name: str, environment: dict[str, str], folder: Path, command: Sequence[str]) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
+        self._command = command
         self._environment = {**environment, "RELAY_NAME": name}
         self.start()
 
@@ -37,7 +38,7 @@ class RelayProcess:
         """Start it, again or for the first time."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "relay", "run", "--wait", "60"], env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "relay", *self._command], env=self._environment, stdout=log, stderr=log
             )
 
     def send(self, number: signal.Signals) -> None:
@@ -76,11 +77,11 @@ class World:
         self._folder = folder
         self._relays: list[RelayProcess] = []
 
-    def relay(self, name: str, **settings: str) -> RelayProcess:
+    def relay(self, name: str, command: Sequence[str] = ("run", "--wait", "60"), **settings: str) -> RelayProcess:
         """Start a relay."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
         environment = {**inherited, "DATABASE_URL": self.database_url, "KAFKA_BROKERS": self.brokers, **settings}
-        self._relays.append(RelayProcess(name, environment, self._folder))
+        self._relays.append(RelayProcess(name, environment, self._folder, command))
         return self._relays[-1]
 
     def owners(self) -> Counter[str]:

@@ -144,15 +144,17 @@ class Parties:
         self._random = random.Random(f"{seed}-parties")
         self.relayed = Relayed()
         self._url, self._checkpoints = database_url, checkpoints
+        self._joined: list[Party] = []
         self._parties = [self._join() for _ in range(2)]
         self._parties[0].progress.add(self._parties[0].checkpoints.load(range(16)))
 
     def _join(self) -> Party:
-        return Party(self._url, self._checkpoints, self._random, self.relayed)
+        self._joined.append(Party(self._url, self._checkpoints, self._random, self.relayed))
+        return self._joined[-1]
 
     def close(self) -> None:
-        """Close all sessions."""
-        for party in self._parties:
+        """Close all sessions, also of those that never came to hold a shard."""
+        for party in self._joined:
             party.close()
 
     def step(self) -> int:

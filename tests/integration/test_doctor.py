@@ -178,7 +178,7 @@ def test_a_topic_of_one_replica_is_warned_of(database: str, kafka_brokers: str, 
     [
         ("RELAY_KAFKA_LINGR_MS", "1", "did you mean linger.ms?"),
         ("RELAY_KAFKA_SECURITY_PROTOCOL", "TLS", 'Invalid value "TLS"'),
-        ("RELAY_KAFKA_LINGER_MS", "soon", "Invalid value"),
+        ("RELAY_KAFKA_SOCKET_TIMEOUT_MS", "soon", "Invalid value"),
     ],
 )
 def test_a_property_that_librdkafka_refuses_is_a_mistake(

@@ -75,10 +75,12 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_environment_beats_file_and_file_beats_default(toml: Path) -> None:
-    toml.write_text('[relay]\npage_rows = 5\npage_bytes = 2048\n[kafka]\n"linger.ms" = 7\n"batch.size" = 1000\n')
-    settings = load(ENOUGH | {"RELAY_PAGE_ROWS": "6", "RELAY_KAFKA_LINGER_MS": "8"}, config_file=toml)
+    toml.write_text(
+        '[relay]\npage_rows = 5\npage_bytes = 2048\n[kafka]\n"socket.timeout.ms" = 7\n"metadata.max.age.ms" = 1000\n'
+    )
+    settings = load(ENOUGH | {"RELAY_PAGE_ROWS": "6", "RELAY_KAFKA_SOCKET_TIMEOUT_MS": "8"}, config_file=toml)
     assert (settings.page_rows, settings.page_bytes, settings.checkpoint_messages) == (6, 2048, 20_000)
-    assert settings.kafka == {"linger.ms": "8", "batch.size": "1000"}
+    assert settings.kafka == {"socket.timeout.ms": "8", "metadata.max.age.ms": "1000"}
 
 
 def test_relay_variables_beat_those_shared_with_other_programs() -> None:
@@ -146,7 +148,7 @@ def test_unknown_keys_and_tables_are_refused_with_the_nearest_known_ones(toml: P
         ("RELAY_CHECKPOINT_INTERVAL_SECONDS", "inf", "a number of seconds from 0.05 to 5"),
         ("RELAY_DOORBELL", "maybe", "true or false"),
         ("RELAY_HEADERS", "all", '"cloudevents" or "id"'),
-        ("RELAY_SOURCE", "a b", "a URI reference without spaces"),
+        ("RELAY_SOURCE", "a b", "a URI reference without spaces, of at most 100 characters"),
         ("RELAY_NAME", "é", "1 to 50 printable ASCII characters without spaces"),
         ("KAFKA_BROKERS", "kafka:port", "host:port, several with commas"),
         ("KAFKA_BROKERS", "a:1,,b:2", "host:port, several with commas"),
@@ -216,8 +218,8 @@ def test_kafka_properties_may_be_written_with_dots_or_in_quotes(toml: Path) -> N
 
 
 def test_a_kafka_property_is_text_number_or_boolean(toml: Path) -> None:
-    toml.write_text("[kafka]\nlinger.ms = [1]\n")
-    assert refused({}, toml) == [f"{toml}: [kafka] linger.ms is a list; allowed: text, a number or a boolean"]
+    toml.write_text("[kafka]\nsocket.timeout.ms = [1]\n")
+    assert refused({}, toml) == [f"{toml}: [kafka] socket.timeout.ms is a list; allowed: text, a number or a boolean"]
 
 
 @pytest.mark.parametrize(
