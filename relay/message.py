@@ -2,34 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
-
-
-class Message(NamedTuple):
-    """One row of `outbox.message`, its fields in the order in which every read returns its columns."""
-
-    shard: int
-    seq: int
-    id: str
-    topic: str
-    key: str | None
-    type: str | None
-    payload: bytes | None
-    content_type: str | None
-    headers: str | None
-    """The caller's own headers, a JSON object of text, unparsed."""
-    created_at: str
-    """ISO 8601 in UTC, in the quotation marks that PostgreSQL's `to_json` puts around it."""
-
 
 Row = tuple[int, int, str, str, str | None, str | None, bytes | None, str | None, str | None, str, int]
-"""A message as it is read and published: a bare tuple, for making hundreds of thousands of `Message` a second would
-cost as much as sending them. Its last item is the page's size in bytes up to here; `named` gives the rest names."""
-
-
-def named(row: Row) -> Message:
-    """Give a row's columns their names."""
-    return Message._make(row[:10])
+"""A message as it is read and published: shard, seq, id, topic, key, type, payload, content type, the caller's own
+headers (a JSON object of text, unparsed), created_at (ISO 8601 in UTC, in the quotation marks that PostgreSQL's
+`to_json` puts around it), and the bytes of the page up to and with this message. A bare tuple, for making hundreds of
+thousands of objects a second would cost as much as sending them."""
 
 
 @dataclass(frozen=True, slots=True)
