@@ -27,10 +27,8 @@ demo: setup  ## the main job, end to end, in a minute
 test: setup  ## every test, on real PostgreSQL and real Kafka
 	$(BIN)/python -m pytest
 
-bench: setup  ## speed, latency and cost, each beside its reference
-	$(BIN)/python -m bench.drain
-	$(BIN)/python -m bench.latency --rate 200
-	$(BIN)/python -m bench.latency --rate 2000
+bench: setup  ## the figures of docs/performance.md, in an hour; `.venv/bin/relay bench` takes ten minutes
+	$(BIN)/python -m bench
 
 lint: setup  ## style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -39,7 +37,7 @@ lint: setup  ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 lock: setup  ## pin the newest allowed versions, with hashes
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --extra local --extra dev --custom-compile-command "make lock" -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --extra local --extra dev --extra bench --custom-compile-command "make lock" -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-runtime.txt pyproject.toml
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-build.txt -
 	echo uv | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements-uv.txt -

@@ -24,6 +24,9 @@ BYTES = "application/octet-stream"
 _CONTAINERS = (dict, list, tuple, Mapping)
 """The abstract one last: asking it is ten times slower, and nearly every payload is a dict."""
 
+_EXACT = frozenset({str, int, float, bool, type(None)})
+"""The types themselves, not their subclasses, which may be enumerations."""
+
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -66,11 +69,35 @@ def serialise(payload: Payload) -> tuple[bytes | None, str | None]:
             f"is {_name(payload)}; allowed are a mapping, list, dataclass, pydantic model, bytes, or None",
         )
     try:
-        plain = _plain(payload, "payload", ())
-        text = _encode(plain)
+        return _written(payload), JSON
     except RecursionError:
         raise PayloadNotSerialisable("payload", "is nested deeper than Python can follow; flatten it") from None
-    return text.encode(), JSON
+
+
+def _written(payload: Any) -> bytes:
+    try:
+        if _is_plain(payload):
+            return _encode(payload).encode()
+    except (ValueError, RecursionError):
+        # Not a number, half a character, or nested in itself: which of them and where is found out below.
+        pass
+    return _encode(_plain(payload, "payload", ())).encode()
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether `json` writes a value as it is, or refuses it: most payloads, in a fifth of the time of `_plain`."""
+    kind = type(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                return False
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return False
+    for item in value:  # noqa: SIM110 - a generator would take half as long again
+        if type(item) not in _EXACT and not _is_plain(item):
+            return False
+    return True
 
 
 def _is_document(value: Any) -> bool:

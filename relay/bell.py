@@ -2,7 +2,7 @@
 
 Asleep is the ordinary state: every commit rings, and a ring is answered by reading the shards that rang. Only when
 rings come faster than they are answered does the relay silence the doorbell, and reads all its shards one time after
-another until they stay empty. Guarantees none but latency: it looks at least once in `poll_seconds` in any case.
+another until the load is over. Guarantees none but latency: it looks at least once in `poll_seconds` in any case.
 """
 
 import select
@@ -16,15 +16,19 @@ from psycopg import Notify
 from relay.doorbell import LISTEN, Doorbell
 
 BUSY_READS = 4
-"""Reads in a row that found rows, or met new rings while publishing, until the bell is silenced."""
+"""Pages in a row that left more behind, or met new rings while they were published, until the bell is silenced."""
 
 BUSY_ROWS = 200
 """Rows in a single page that say the same at once."""
 
-FIRST_PAUSE = 0.001
-REARM_PAUSE = 0.002
-"""Seconds: empty reads double the pause from the first to the second; then the bell is armed again. Behind that it
-goes on doubling up to a poll, for transactions that were open at that moment will not ring."""
+CALM_SECONDS, CALM_RATE = 0.25, 1_000
+"""Below so many messages a second, for so long, the bell is armed again: few enough for rings to cost nothing. Long
+enough for a hiccup of the disk to pass for no calm: behind it the commits of many clients would queue up behind each
+other's rings, until the relay has got hold of all its locks once more."""
+
+FIRST_PAUSE, SILENT_PAUSE = 0.001, 0.004
+"""Seconds: empty reads double the pause from the first on; while the bell is silent no further than to the second, else
+up to a poll, for transactions that were open when it was armed will not ring."""
 
 
 class Bell:
@@ -46,9 +50,11 @@ class Bell:
         self._woken = woken
         self._rang: set[int] = set()
         self._shards: frozenset[int] = frozenset()
-        self._pause: float | None = FIRST_PAUSE
-        """Until the next look without a ring, doubling; None when only the slow poll is left."""
+        self._pause = FIRST_PAUSE
+        """Seconds until the next look without a ring; they double, up to a poll."""
         self._looked = 0.0
+        self._rows, self._since = 0, 0.0
+        """What was due while the bell was silent, since when."""
         self._busy = 0
         connection.add_notify_handler(self._ring)
         if doorbell is not None:
@@ -64,10 +70,11 @@ class Bell:
     def rung(self, shards: Collection[int]) -> Collection[int]:
         """Which of some shards to read now: those that rang, or all when it is time to look without a ring."""
         rang, self._rang = self._rang, set()
-        now = time.monotonic()
-        if self._pause is None and now - self._looked < self._poll:
-            return rang & set(shards)
-        self._looked = now
+        if not self.silent:
+            if self._until_look() > 0:
+                return rang & set(shards)
+            self._pause = min(self._pause * 2, self._poll)
+        self._looked = time.monotonic()
         return shards
 
     def check(self) -> None:
@@ -82,35 +89,48 @@ class Bell:
     def busy(self, rows: int, *, more: bool) -> None:
         """Hear that a read found rows; silence the bell when rings come faster than they are answered."""
         self._hear()
+        self._rows += rows
         self._busy = self._busy + 1 if self._rang or more else 0
         if more:
             self.look_again()
-        if self._doorbell is None or self._doorbell.silenced:
+        if self.silent:
             self._pause = FIRST_PAUSE
+            self._rearm_when_calm()
         elif rows >= BUSY_ROWS or self._busy >= BUSY_READS:
-            self._doorbell.silence(self._shards)
-            self._pause = FIRST_PAUSE
+            self._silence()
 
-    def rest(self, most: float) -> None:
-        """Nothing is due: wait for a ring, a stop, the next look, or `most` seconds, whichever comes first."""
-        if self._pause is not None:
-            self._rearm_when_quiet()
-        if not self._rang:
-            self._wait(min(most, self._until_look()))
+    @property
+    def silent(self) -> bool:
+        """Whether no commit rings, so that only looking tells what is due."""
+        return self._doorbell is None or self._doorbell.silenced
 
-    def _rearm_when_quiet(self) -> None:
-        assert self._pause is not None
-        if self._pause >= REARM_PAUSE and self._doorbell is not None and self._doorbell.silenced:
+    def _silence(self) -> None:
+        assert self._doorbell is not None
+        self._doorbell.silence(self._shards)
+        self._pause = FIRST_PAUSE
+        self._rows, self._since = 0, time.monotonic()
+
+    def _rearm_when_calm(self) -> None:
+        now = time.monotonic()
+        if self._doorbell is None or now - self._since < CALM_SECONDS:
+            return
+        if self._rows < CALM_RATE * (now - self._since):
             self._doorbell.rearm()
             self._busy = 0
             self._pause = FIRST_PAUSE
-        self._pause = min(self._pause * 2, self._poll)
-        if self._doorbell is not None and self._pause >= self._poll:
-            self._pause = None
+        self._rows, self._since = 0, now
+
+    def rest(self, most: float) -> None:
+        """Nothing is due: wait for a ring, a stop, the next look, or `most` seconds, whichever comes first."""
+        if self.silent:
+            self._pause = min(self._pause * 2, SILENT_PAUSE if self._doorbell else self._poll)
+            self._rearm_when_calm()
+        if not self._rang:
+            self._wait(min(most, self._until_look()))
 
     def _until_look(self) -> float:
-        pause = self._poll if self._pause is None else self._pause
-        return max(0.0, self._looked + pause - time.monotonic())
+        """Seconds until it is time to look at all shards without a ring."""
+        return max(0.0, self._looked + self._pause - time.monotonic())
 
     def _wait(self, seconds: float) -> None:
         select.select([self._connection.fileno(), self._woken.fileno()], [], [], seconds)

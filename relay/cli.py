@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay import __version__
+from relay.bench.parts import CATALOGUE
 from relay.errors import RelayError, UserMistake
 
 if TYPE_CHECKING:
@@ -153,11 +154,17 @@ def drain(context: typer.Context, wait: Wait = 0.0) -> None:
 @app.command()
 def status(context: typer.Context, json: Json = False) -> None:
     """Show what is pending, how old it is, and which relay holds which shard."""
-    from relay import show
     from relay.status import read
 
     found = read(_settings(context, DATABASE).database_url)
-    show.as_json(found.as_json()) if json else show.status(found)
+    if json:
+        from relay.show_json import show_json
+
+        show_json(found.as_json())
+    else:
+        from relay import show
+
+        show.status(found)
 
 
 @app.command()
@@ -171,12 +178,13 @@ def topics(
     """Show which topic goes where, and what exists in Kafka."""
     from relay import show
     from relay import topics as kafka_topics
+    from relay.show_json import show_json
 
     settings = _settings(context, KAFKA)
     made = kafka_topics.create(settings) if create else []
     found = kafka_topics.read(settings)
     if json:
-        show.as_json({"created": made, "topics": [state.as_json() for state in found]})
+        show_json({"created": made, "topics": [state.as_json() for state in found]})
     else:
         show.topics(found, made, strict=settings.strict_topics)
 
@@ -187,6 +195,7 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     from relay import doctor as checks
     from relay import show
     from relay.findings import exit_code as severity
+    from relay.show_json import show_json
 
     findings = []
     for finding in checks.examine(_settings(context, BOTH)):
@@ -194,7 +203,7 @@ def doctor(context: typer.Context, json: Json = False) -> None:
         if not json:
             show.finding(finding)
     if json:
-        show.as_json({"findings": [finding.as_json() for finding in findings]})
+        show_json({"findings": [finding.as_json() for finding in findings]})
     raise typer.Exit(severity(findings))
 
 
@@ -204,3 +213,34 @@ def demo() -> None:
     from relay.demo import run as show_at_work
 
     raise typer.Exit(show_at_work())
+
+
+@app.command(
+    epilog="\n\n".join(
+        (
+            "The parts:",
+            *(f"{part.name}: {part.about}" for part in CATALOGUE),
+            "Nothing that exists is touched: it works in databases and topics of its own, removed at the end.",
+            "Servers that are not named are started. Let nothing else run meanwhile.",
+            "Exit codes: 0 measured, also when a goal is missed; 1 a server failed; 2 your mistake; 130 Ctrl-C.",
+        )
+    )
+)
+def bench(
+    context: typer.Context,
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PART]...", help="What to measure, of the parts below; all of them if none is named."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only show that all of it works: the figures of a few seconds mean little.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the figures with goals too, as .svg or .png.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure speed and cost, each figure beside its reference, in ten minutes."""
+    from relay.bench.command import bench as measure
+
+    raise typer.Exit(measure(_settings(context, ()), tuple(parts or ()), quick=quick, plot=plot, json=json))

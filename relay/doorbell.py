@@ -1,6 +1,6 @@
 """Sleep and wake: while the relay sleeps every insert rings, while it is awake none does.
 
-A `NOTIFY` makes commits queue behind one lock of the whole database, so it must not happen under load. Awake, the relay
+A `NOTIFY` makes commits queue behind one lock of the whole cluster, so it must not happen under load. Awake, the relay
 holds an exclusive advisory lock per shard; an insert tries the shared form, and rings only when it gets it. Lock state
 is immediate and leaves nothing to vacuum, which a flag in a table would.
 
@@ -10,7 +10,8 @@ is done on a thread, since nothing that is due may wait for it.
 """
 
 from collections.abc import Collection
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from threading import Event
 
 import psycopg
@@ -36,8 +37,14 @@ RELEASE = """
 select pg_advisory_unlock_all()
 """
 
-WAIT = "50ms"
-"""How long to stand in one queue before trying the next: short, for one session waits for one lock at a time."""
+FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
+"""Seconds to stand in one queue before trying the next, doubling with each round; a session waits for one lock at a
+time. At first long enough for those who hold the lock to get through a queue of commits; then longer, since whoever
+still holds it has left its transaction open."""
+
+
+CANCEL_SECONDS = 0.1
+"""How long a cancelled statement may take to end, until it is cancelled once more."""
 
 
 class Doorbell:
@@ -49,7 +56,6 @@ class Doorbell:
 
     def __init__(self, connection: "psycopg.Connection") -> None:
         self._connection = connection
-        pin(connection, "lock_timeout", WAIT)
         self._thread = ThreadPoolExecutor(1, "outbox-doorbell")
         self._holding: Future[None] | None = None
         self._enough = Event()
@@ -61,7 +67,8 @@ class Doorbell:
 
     def close(self) -> None:
         """End the session, and with it the silence."""
-        self._enough.set()
+        with suppress(psycopg.Error):
+            self._stop_waiting()
         self._thread.shutdown()
         self._connection.close()
 
@@ -73,13 +80,19 @@ class Doorbell:
 
     def _hold(self, shards: list[int]) -> None:
         refused = self._connection.execute(TRY_HOLD, {"shards": shards, "doorbell": locks.DOORBELL}).fetchall()
-        waiting = [shard for (shard,) in refused]
+        waiting, seconds = [shard for (shard,) in refused], FIRST_WAIT
         while waiting and not self._enough.is_set():
-            shard = waiting.pop(0)
-            try:
-                self._connection.execute(QUEUE_FOR, {"shard": shard, "doorbell": locks.DOORBELL})
-            except errors.LockNotAvailable:
-                waiting.append(shard)
+            pin(self._connection, "lock_timeout", f"{seconds:.0f}s" if seconds >= 1 else f"{seconds * 1000:.0f}ms")
+            waiting = [shard for shard in waiting if not self._enough.is_set() and not self._queue_for(shard)]
+            seconds = min(seconds * 2, LONGEST_WAIT)
+
+    def _queue_for(self, shard: int) -> bool:
+        """Wait for one lock; return whether it is held now."""
+        try:
+            self._connection.execute(QUEUE_FOR, {"shard": shard, "doorbell": locks.DOORBELL})
+        except (errors.LockNotAvailable, errors.QueryCanceled):
+            return False
+        return True
 
     def check(self) -> None:
         """Raise what went wrong on the thread, or with the session that keeps the bell silent.
@@ -100,8 +113,16 @@ class Doorbell:
         Raises:
             psycopg.Error: the session was lost; so are its locks.
         """
-        self._enough.set()
+        self._stop_waiting()
         if self._holding:
             self._holding.result()
         self._holding = None
         self._connection.execute(RELEASE)
+
+    def _stop_waiting(self) -> None:
+        """Call the thread back from its queue; it may stand in one for long."""
+        self._enough.set()
+        while self._holding is not None and not self._holding.done():
+            # A cancellation that comes between two statements is lost, so once is not always enough.
+            self._connection.cancel_safe(timeout=5)
+            wait([self._holding], CANCEL_SECONDS)

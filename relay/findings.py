@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from relay.topics import TopicState
+if TYPE_CHECKING:
+    from relay.topics import TopicState
 
 CLOCK_SECONDS = 1.0
 """How far this machine's clock may be from the database's before times in logs and messages mislead."""
@@ -112,7 +113,7 @@ def positions(number: int, floor: int, system: int, recorded: Sequence[int] | No
         yield Finding("sequence", Level.OK, f"outbox.message_seq stands at {number}, not below the positions' {floor}")
 
 
-def topic(state: TopicState) -> Finding:
+def topic(state: "TopicState") -> Finding:
     """Judge one listed topic."""
     check = f"topic {state.logical}"
     if not state.exists:

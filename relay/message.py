@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 Row = tuple[int, int, str, str, str | None, str | None, bytes | None, str | None, str | None, str, int]
 """A message as it is read and published: shard, seq, id, topic, key, type, payload, content type, the caller's own
 headers (a JSON object of text, unparsed), created_at (ISO 8601 in UTC, in the quotation marks that PostgreSQL's
-`to_json` puts around it), and the bytes of the page up to and with this message. A bare tuple, for making hundreds of
-thousands of objects a second would cost as much as sending them."""
+`to_json` puts around it), and at most how many bytes it takes in Kafka, uncompressed. A bare tuple, for making hundreds
+of thousands of objects a second would cost as much as sending them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class Page:
     """The number last drawn from the sequence, as the read saw it; a hint of distance, never a floor."""
     unflushed: str | None
     """The WAL position that must be flushed before the page may be published; None when it already was."""
+    size: int = 0
+    """The bytes of all its messages, as they count themselves."""
 
     @property
     def count(self) -> int:

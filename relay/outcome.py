@@ -1,5 +1,6 @@
 """What became of a page that was given to Kafka. Nouns only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from relay.message import Row
@@ -25,3 +26,14 @@ class Outcome:
     """Whether a message or its topic is at fault, and it is not known which."""
     refusals: dict[int, Refusal] = field(default_factory=dict)
     """For each shard that met a refusal, the refused message: the one behind those published."""
+
+
+def together(parts: Iterable[Outcome]) -> Outcome:
+    """Say of a page what is known of its parts, each of them other shards."""
+    whole = Outcome()
+    for part in parts:
+        whole.published |= part.published
+        whole.broker = whole.broker or part.broker
+        whole.suspects |= part.suspects
+        whole.refusals |= part.refusals
+    return whole

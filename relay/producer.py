@@ -27,7 +27,7 @@ LOCKED: dict[str, Any] = {
     "enable.gapless.guarantee": True,
     "linger.ms": 5_000,
     "batch.size": 1_000_000,
-    "batch.num.messages": 10_000,
+    "batch.num.messages": 1_000_000,
     # What Java's and KafkaJS's producers use by default: all producers agree on a key's partition.
     "partitioner": "murmur2_random",
     # Successes are told by the flush; a Python call for each would cost more than the message.
@@ -46,6 +46,8 @@ LOCKED: dict[str, Any] = {
 }
 
 TUNING: dict[str, Any] = {
+    # As fast as none even where Kafka shares the machine, and about half the bytes on wires and disks.
+    "compression.type": "lz4",
     "socket.keepalive.enable": True,
     "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 1_000,
@@ -60,7 +62,7 @@ ALONE: dict[str, Any] = {
 """How suspects are sent: each its own batch, since Kafka judges batches and one bad message fails them all. Each is
 answered for before the next of its shard is sent, so there is no gap to guard."""
 
-WAVE_BYTES, WAVE_MESSAGES = 980_000, 9_900
+WAVE_BYTES = 980_000
 """What is queued between two flushes: below `batch.size` and `batch.num.messages`, so each partition's share is one
 request. A larger message is alone in its wave."""
 

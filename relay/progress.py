@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from relay.message import Page, Position
 
-FLOOR_DISTANCE = 5_000
+FLOOR_DISTANCE = 1_500
 """Numbers drawn beyond the floor until it is renewed though nothing was sent. While one open transaction writes
 millions of rows, or rolls them back, every read would wade through all those above an old floor."""
 

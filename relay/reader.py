@@ -18,56 +18,65 @@ import psycopg
 from relay.connection import pin
 from relay.message import Horizon, Page, Position, Row
 
-READ_PAGE = """
--- read_page: 256 bytes stand for what a message costs beside its payload, so a page of empty payloads is bounded too
-with due as (
-    select p.shard, m.*, sum(m.size) over (rows unbounded preceding)::bigint as running
-    from unnest(%(shards)s::smallint[], %(seen)s::pg_snapshot[], %(floor)s::bigint[], %(target)s::pg_snapshot[],
-                %(upto)s::bigint[]) as p(shard, seen, floor, target, upto)
-    cross join lateral (
-        (
+LATE_ROWS: LiteralString = """
+            -- late rows, transaction by transaction: one of them may hold a million
             select late_row.*
             from pg_snapshot_xip(p.seen) as late(xid)
             cross join lateral (
-                select seq, id, topic, key, type, payload, content_type, headers, created_at,
-                       coalesce(octet_length(payload), 0) + coalesce(octet_length(key), 0)
-                       + coalesce(octet_length(headers::text), 0) + 256 as size
+                select seq, id, topic, key, type, payload, content_type, headers, created_at
                 from outbox.message
                 where xid = late.xid and shard = p.shard and seq > p.upto and seq <= p.floor
                 order by seq limit %(rows)s
             ) as late_row
             where pg_visible_in_snapshot(late.xid, coalesce(p.target, pg_current_snapshot()))
             order by seq limit %(rows)s
-        )
-        union all
-        (
-            select seq, id, topic, key, type, payload, content_type, headers, created_at,
-                   coalesce(octet_length(payload), 0) + coalesce(octet_length(key), 0)
-                       + coalesce(octet_length(headers::text), 0) + 256 as size
+"""
+
+NEW_ROWS: LiteralString = """
+            -- new rows
+            select seq, id, topic, key, type, payload, content_type, headers, created_at
             from outbox.message
             where shard = p.shard and seq > greatest(p.floor, p.upto)
               and not pg_visible_in_snapshot(xid, p.seen)
               and (p.target is null or pg_visible_in_snapshot(xid, p.target))
             order by seq limit %(rows)s
-        )
-        limit %(rows)s
-    ) as m
+"""
+
+READ: LiteralString = """
+-- read_page: 280 bytes are more than what a message costs in Kafka beside its own texts: the framing of its record and
+-- the names and fixed values of the CloudEvents headers, with a source of at most 100
+with due as (
+    select p.shard, m.*,
+           coalesce(octet_length(m.payload), 0) + coalesce(octet_length(m.key), 0)
+           + octet_length(coalesce(m.type, m.topic)) + coalesce(octet_length(m.content_type), 0)
+           + coalesce(octet_length(m.headers::text), 0) + 280 as size
+    from unnest(%(shards)s::smallint[], %(seen)s::pg_snapshot[], %(floor)s::bigint[], %(target)s::pg_snapshot[],
+                %(upto)s::bigint[]) as p(shard, seen, floor, target, upto)
+    cross join lateral ({rows}) as m
+), page as (
+    select due.*, sum(size) over (rows unbounded preceding) as running from due
 )
 select null::smallint as shard, coalesce(pg_sequence_last_value('outbox.message_seq'), 0) as seq,
-       pg_current_snapshot()::text as id,
-       case when pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()
-            then pg_current_wal_insert_lsn()::text end as topic,
+       pg_current_snapshot()::text as id, pg_current_wal_insert_lsn()::text as topic,
        null as key, null as type, null::bytea as payload, null as content_type, null as headers, null as created_at,
-       0::bigint as running
+       0 as size
 union all
 (
-    select shard, seq, id::text, topic, key, type, payload, content_type, headers::text, to_json(created_at)::text,
-           running
-    from due
+    select shard, seq, id::text, topic, key, type, payload, content_type, headers::text, to_json(created_at)::text, size
+    from page
     where running - size < %(bytes)s
     limit %(page)s
 )
+union all
+select null, 0, '', pg_current_wal_flush_lsn()::text, null, null, null, null, null, null, 0
 """
+
+READ_PAGE: LiteralString = READ.replace("{rows}", f"({LATE_ROWS}) union all ({NEW_ROWS}) limit %(rows)s")
+"""Reads both ranges."""
+
+READ_NEW: LiteralString = READ.replace("{rows}", NEW_ROWS)
+"""Reads for snapshots that saw no transaction in progress: half as many indexes to open, most of what a small page
+costs."""
 
 PLAN: dict[LiteralString, str] = {
     # The planner knows nothing true about a queue. Without sorts and scans to choose, it walks the indexes in order.
@@ -118,8 +127,9 @@ class Reader:
         """
         shards = self._rotated(sorted(positions))
         limits = self._limits(len(shards), rows)
+        statement = READ_PAGE if any(map(has_late, positions.values())) else READ_NEW
         answer: list[Any] = self._connection.execute(
-            READ_PAGE, {**_parameters(shards, positions), **limits}, prepare=True, binary=True
+            statement, {**_parameters(shards, positions), **limits}, prepare=True, binary=True
         ).fetchall()
         page = _page(answer, shards, positions, floor, limits)
         self._learn(page)
@@ -139,7 +149,7 @@ class Reader:
         self._busy = sum(1 for position in page.after.values() if position.target)
         self._last = list(page.rows)[-1] if page.rows else None
         if page.count:
-            self._mean = page.rows[list(page.rows)[-1]][-1][-1] / page.count
+            self._mean = page.size / page.count
 
     def _rotated(self, shards: list[int]) -> list[int]:
         """Begin behind the shard that the last page ended in, so that a deep backlog of one starves no other."""
@@ -165,12 +175,15 @@ def _page(
     floor: int,
     limits: Mapping[str, int],
 ) -> Page:
-    """Make a page of an answer: the head row first, then the messages shard by shard."""
-    head = answer[0]
+    """Make a page of an answer: the head row first, then the messages shard by shard, then the row at the tail."""
+    head, tail = answer[0], answer.pop()
+    # Asked for at the end, for by then the commits that were under way at the beginning are mostly flushed.
+    flushed = _lsn(tail[3]) >= _lsn(head[3])
     # The floor of any horizon held is safe with every later snapshot as well, so the highest known one is.
     horizon = Horizon(head[2], max(floor, *(position.seen.floor for position in positions.values())))
     del answer[0]
-    full = bool(answer) and (answer[-1][-1] >= limits["bytes"] or len(answer) >= limits["page"])
+    size = sum(map(itemgetter(-1), answer))
+    full = size >= limits["bytes"] or len(answer) >= limits["page"]
     rows: dict[int, Sequence[Row]] = {shard: list(run) for shard, run in groupby(answer, itemgetter(0))}
     _check_order(shards, rows, len(answer))
     cut = list(rows)[-1] if full else None
@@ -179,7 +192,18 @@ def _page(
         after[shard] = _moved(positions[shard], horizon, rows.get(shard, ()), limits["rows"], cut=shard == cut)
         if shard == cut:
             break
-    return Page(rows, dict(positions), after, horizon, head[1], head[3])
+    return Page(rows, dict(positions), after, horizon, head[1], None if flushed else head[3], size)
+
+
+def has_late(position: Position) -> bool:
+    """Whether a position knows of transactions in progress (PostgreSQL, type `pg_snapshot`: `xmin:xmax:xip_list`)."""
+    return not position.seen.snapshot.endswith(":")
+
+
+def _lsn(text: str) -> int:
+    """Return a WAL position as a number (PostgreSQL, type `pg_lsn`: two halves in hexadecimal)."""
+    high, _, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
 
 
 def _moved(position: Position, horizon: Horizon, rows: Sequence[Row], limit: int, *, cut: bool) -> Position:

@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relay import events
 from relay.bell import Bell
@@ -20,7 +20,7 @@ from relay.checkpoint import Checkpoints, check_sequence
 from relay.durability import Durability
 from relay.lease import Change, Leases
 from relay.message import Page, Position
-from relay.outcome import Outcome, Refusal
+from relay.outcome import Outcome, Refusal, together
 from relay.progress import Progress, floor_is_old
 from relay.publisher import Publisher
 from relay.reader import Reader
@@ -205,7 +205,8 @@ class Relay:
             self._read_ahead(page)
         outcome = self.publisher.publish(page, self._still_ours)
         if outcome.suspects:
-            outcome = self.suspects.publish(page, self._still_ours)
+            rest = page.without(outcome.published)
+            outcome = together([replace(outcome, suspects=False), self.suspects.publish(rest, self._still_ours)])
         self._settle(page, outcome)
         self.bell.busy(page.count, more=not page.exhausted)
         for shard, refusal in outcome.refusals.items():

@@ -1,24 +1,19 @@
-"""How the command line shows what was found: tables for people, JSON for programs. Decides nothing."""
+"""How the command line shows what was found: tables for people. Decides nothing."""
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from relay.findings import Finding, Level
 from relay.status import Status
-from relay.topics import TopicState
+
+if TYPE_CHECKING:
+    from relay.topics import TopicState
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red", Level.UNREACHABLE: "red"}
-
-
-def as_json(value: Any) -> None:
-    """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2))
 
 
 def status(found: Status) -> None:
@@ -37,7 +32,7 @@ def status(found: Status) -> None:
     console.print(table)
 
 
-def topics(states: Sequence[TopicState], made: Iterable[str], *, strict: bool) -> None:
+def topics(states: "Sequence[TopicState]", made: Iterable[str], *, strict: bool) -> None:
     """Show what is routed where and what of it exists."""
     console = _console()
     for name in made:

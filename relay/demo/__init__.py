@@ -9,10 +9,9 @@ that trusts neither counts what is in Kafka. What it ends with is a verdict that
 - `figures`: the counts while it runs, and what the verdict is made of.
 - `screen`: a live table on a terminal, lines elsewhere.
 - `outcome`: the verdict in words. Pure.
-- `interruption`: Ctrl-C and SIGTERM at any moment.
 
-It leaves nothing behind: no process, no folder, and on servers that it was pointed at no database and no
-topic.
+It can be interrupted at any moment, and leaves nothing behind: no process, no folder, and on servers that it was
+pointed at no database and no topic.
 """
 
 from relay.demo.play import Plan, run

@@ -11,12 +11,12 @@ import psycopg
 from relay.connection import first_line
 from relay.demo.actors import RELAY, WRITERS, Actor
 from relay.demo.figures import Counter, Figures
-from relay.demo.interruption import Interrupted, Interruption, no_child_left
 from relay.demo.outcome import outcome
 from relay.demo.screen import Screen
 from relay.demo.stage import Stage, build, own_folder
 from relay.errors import RelayError, UserMistake
 from relay.judge import watching
+from relay.local.interruption import Interrupted, Interruption, no_child_left
 
 FOLDER = Path(".demo")
 TICK_SECONDS = 0.25

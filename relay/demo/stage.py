@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from psycopg import sql
 
 from relay import migrate, settings, topics
-from relay.connection import first_line, where
-from relay.errors import DatabaseUnfit, DatabaseUnreachable, SettingsError, UserMistake
+from relay.connection import where
+from relay.errors import UserMistake
+from relay.local.database import own_database
 from relay.local.kafka import Kafka, KafkaUnavailable, MockKafka
 from relay.local.postgres import Postgres
 
@@ -30,9 +28,6 @@ LOGICAL_TOPICS = ("business-events", "email-queue", "audit-logs", "notification-
 PARTITIONS = 4
 
 Say = Callable[[str], None]
-
-CREATE = "-- create_database\ncreate database {}"
-DROP = "-- drop_database\ndrop database if exists {} with (force)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,34 +107,12 @@ def _database(folder: Path, own: str, stack: ExitStack, say: Say) -> str:
     given = os.environ.get("DATABASE_URL")
     if given:
         say(f"using PostgreSQL at {where(migrate.libpq_url(given))}, in database {own}, dropped at the end")
-        return _own_database(migrate.libpq_url(given), own, stack)
+        return own_database(migrate.libpq_url(given), own, stack)
     say("starting PostgreSQL")
     server = Postgres(folder / "postgres")
     stack.callback(server.close)
     server.start()
     return server.url()
-
-
-def _own_database(server_url: str, name: str, stack: ExitStack) -> str:
-    if "://" not in server_url:
-        raise SettingsError("the demo needs DATABASE_URL as a URL: postgresql://user:password@host:port/database")
-    try:
-        with psycopg.connect(server_url, autocommit=True, connect_timeout=5) as connection:
-            stack.callback(_drop_database, server_url, name)
-            connection.execute(sql.SQL(CREATE).format(sql.Identifier(name)))
-    except psycopg.errors.InsufficientPrivilege:
-        raise DatabaseUnfit(
-            f"the role of DATABASE_URL may not create a database at {where(server_url)}, and the demo "
-            "touches no other than its own: use a role with CREATEDB, or unset DATABASE_URL"
-        ) from None
-    except psycopg.OperationalError as error:
-        raise DatabaseUnreachable(f"{where(server_url)} does not answer: {first_line(error)}") from None
-    return urlsplit(server_url)._replace(path=f"/{name}").geturl()
-
-
-def _drop_database(server_url: str, name: str) -> None:
-    with psycopg.connect(server_url, autocommit=True, connect_timeout=5) as connection:
-        connection.execute(sql.SQL(DROP).format(sql.Identifier(name)))
 
 
 def _kafka(folder: Path, stack: ExitStack, say: Say) -> tuple[str, bool]:

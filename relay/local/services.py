@@ -1,6 +1,5 @@
-"""Which PostgreSQL and Kafka to use: those that the environment names, else throwaway ones started here."""
+"""Which PostgreSQL and Kafka to use: those that somebody named, else throwaway ones started here."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,20 +18,22 @@ class Services:
 
 
 @contextmanager
-def services(directory: Path) -> Iterator[Services]:
+def services(directory: Path, database_url: str = "", kafka_brokers: str = "") -> Iterator[Services]:
     """Give a PostgreSQL and a Kafka, and stop those that were started for it.
 
     Args:
         directory: Where the servers that have to be started keep their files.
+        database_url: The PostgreSQL that there is, if there is one.
+        kafka_brokers: The Kafka that there is, if there is one.
 
     Yields:
-        DATABASE_URL and KAFKA_BROKERS of the environment, or the addresses of throwaway servers.
+        The addresses given, or those of throwaway servers.
 
     Raises:
         ServiceUnavailable: A server is needed and cannot be had; the text says what to install.
     """
     with ExitStack() as started:
         yield Services(
-            os.environ.get("DATABASE_URL") or started.enter_context(Postgres(directory / "postgres")).url(),
-            os.environ.get("KAFKA_BROKERS") or started.enter_context(Kafka(directory / "kafka")).brokers,
+            database_url or started.enter_context(Postgres(directory / "postgres")).url(),
+            kafka_brokers or started.enter_context(Kafka(directory / "kafka")).brokers,
         )

@@ -37,7 +37,7 @@ def broker() -> Iterator[RefusingBroker]:
 
 def page() -> Page:
     rows: list[Row] = [
-        (3, number, f"id-{number}", TOPIC, "k", None, value, None, None, '"2026-01-01T00:00:00+00:00"', 0)
+        (3, number, f"id-{number}", TOPIC, "k", None, value, None, None, '"2026-01-01T00:00:00+00:00"', len(value))
         for number, value in enumerate(VALUES)
     ]
     return Page({3: rows}, {3: Position(HERE)}, {3: Position(HERE)}, HERE, 0, None)

@@ -1,5 +1,6 @@
 """PostgreSQL and Kafka are killed and stopped for a minute while writers go on; the topic tells what became of it."""
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_message_that_kafka_refuses_stops_its_shard_loudly_and_loses_nothing(
     small, topic = make_topic(config={"max.message.bytes": "2000"}), make_topic()
     with world(database, kafka_brokers, topic, tmp_path) as here, here.judged() as judge:
         one = here.relay("one")
-        here.enqueue(1, key="locked-big", payload=b"x" * 5_000, topic=small)
+        here.enqueue(1, key="locked-big", payload=os.urandom(5_000), topic=small)
         here.enqueue(3, key="locked-big")
         for number in range(40):
             here.enqueue(1, key=f"locked-{number}")

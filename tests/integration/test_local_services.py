@@ -216,12 +216,8 @@ def test_the_imitation_takes_a_message_and_gives_it_back() -> None:
     assert consume(mock.brokers, "imitated") == b"kept"
 
 
-def test_servers_that_the_environment_names_are_used_and_none_is_started(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://somewhere/app")
-    monkeypatch.setenv("KAFKA_BROKERS", "somewhere:9092")
-    with services(tmp_path / "unused") as given:
+def test_servers_that_are_named_are_used_and_none_is_started(tmp_path: Path) -> None:
+    with services(tmp_path / "unused", "postgresql://somewhere/app", "somewhere:9092") as given:
         assert (given.database_url, given.kafka_brokers) == ("postgresql://somewhere/app", "somewhere:9092")
     assert not (tmp_path / "unused").exists()
 

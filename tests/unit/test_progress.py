@@ -59,5 +59,5 @@ def test_a_checkpoint_is_due_after_its_interval_or_its_number_of_messages() -> N
 
 
 def test_the_floor_is_renewed_only_when_the_sequence_has_run_far_ahead() -> None:
-    assert not floor_is_old(5_000, 0)
-    assert floor_is_old(5_001, 0)
+    assert not floor_is_old(1_500, 0)
+    assert floor_is_old(1_501, 0)

@@ -1,6 +1,6 @@
 """Being told to stop at any moment, without leaving anything half cleaned up.
 
-A signal becomes an exception where the demo acts, and is ignored where it cleans up, which takes seconds at
+A signal becomes an exception where the program acts, and is ignored where it cleans up, which takes seconds at
 most.
 """
 
@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """Somebody told the demo to stop. Not an `Exception`: nobody may take it for a fault and go on."""
+    """Somebody told the program to stop. Not an `Exception`: nobody may take it for a fault and go on."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -29,6 +29,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self._armed = False
+        self._heard: Interrupted | None = None
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -36,6 +37,11 @@ class Interruption:
         try:
             self._armed = True
             yield
+        except Exception as fault:
+            if self._heard is None:
+                raise
+            # An extension module in C took the interruption for a fault, and replaced it by an error of its own.
+            raise self._heard from fault
         finally:
             self._armed = False
 
@@ -52,7 +58,8 @@ class Interruption:
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         if self._armed:
             self._armed = False  # a second signal must not cut short the cleaning up that the first one began
-            raise Interrupted(number)
+            self._heard = Interrupted(number)
+            raise self._heard
 
 
 @contextmanager
