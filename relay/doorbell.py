@@ -42,7 +42,6 @@ FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
 time. At first long enough for those who hold the lock to get through a queue of commits; then longer, since whoever
 still holds it has left its transaction open."""
 
-
 CANCEL_SECONDS = 0.1
 """How long a cancelled statement may take to end, until it is cancelled once more."""
 
@@ -115,9 +114,15 @@ class Doorbell:
         """
         self._stop_waiting()
         if self._holding:
-            self._holding.result()
+            # Cancelled in the middle of anything: whatever it holds is released now.
+            with suppress(errors.QueryCanceled):
+                self._holding.result()
         self._holding = None
-        self._connection.execute(RELEASE)
+        try:
+            self._connection.execute(RELEASE)
+        except errors.QueryCanceled:
+            # By a cancellation that was meant for the wait, and came late; there is none behind it.
+            self._connection.execute(RELEASE)
 
     def _stop_waiting(self) -> None:
         """Call the thread back from its queue; it may stand in one for long."""

@@ -88,3 +88,42 @@ def test_a_transaction_to_be_prepared_can_switch_the_bell_off(ear: Connection, a
     assert rings(ear) == 0
     application.execute(INSERT)
     assert rings(ear) == 1
+
+
+def waits(connection: Connection) -> bool:
+    return (
+        connection.execute(
+            "select 1 from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock' and not granted "
+            "and database = (select oid from pg_database where datname = current_database())"
+        ).fetchone()
+        is not None
+    )
+
+
+def test_the_bell_is_armed_again_at_once_beside_a_transaction_that_is_left_open(
+    ear: Connection, application: Connection, database: str, bell: Doorbell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay stands in the queue for the lock of that transaction, for half a minute in the end."""
+    monkeypatch.setattr("relay.doorbell.FIRST_WAIT", 3600)
+    with psycopg.connect(database) as left_open:
+        left_open.execute(INSERT)
+        bell.silence(range(16))
+        wait_until(lambda: waits(application), 5)
+        bell.rearm()
+        assert not bell.silenced
+        assert held(application) == 0
+        application.execute(INSERT)
+        assert rings(ear) == 1
+
+
+def test_a_relay_ends_at_once_beside_a_transaction_that_is_left_open(
+    application: Connection, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.doorbell.FIRST_WAIT", 3600)
+    doorbell = Doorbell(connect(database, "bell"))
+    with psycopg.connect(database) as left_open:
+        left_open.execute(INSERT)
+        doorbell.silence(range(16))
+        wait_until(lambda: waits(application), 5)
+        doorbell.close()
+        wait_until(lambda: held(application) == 0 and not waits(application), 5)

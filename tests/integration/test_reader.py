@@ -7,7 +7,7 @@ import pytest
 
 from relay.connection import connect
 from relay.message import Horizon, Page, Position
-from relay.reader import Reader
+from relay.reader import Reader, has_late
 
 START = Position(Horizon("1:1:", 0))
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -85,3 +85,8 @@ def test_a_read_walks_the_indexes_and_sorts_nothing_but_late_rows(
     assert plan.count("Sort  (") == sorts
     assert "Index Scan using message_0_pkey" in plan
     assert "Rows Removed by Filter" not in plan
+
+
+@pytest.mark.parametrize(("snapshot", "late"), [("3:9:", False), ("3:9:4", True), ("3:9:4,7", True)])
+def test_the_short_statement_is_for_snapshots_that_saw_nothing_in_progress(snapshot: str, *, late: bool) -> None:
+    assert has_late(Position(Horizon(snapshot, 0))) is late
