@@ -24,6 +24,7 @@ from relay.doorbell import Doorbell
 from relay.durability import Durability
 from relay.envelope import envelope
 from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
+from relay.lane import Lane
 from relay.lease import Leases
 from relay.publisher import Publisher
 from relay.reader import Reader
@@ -223,7 +224,7 @@ def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitSta
         cleanup.callback(doorbell.close)
     properties = {**settings.kafka, "bootstrap.servers": settings.kafka_brokers}
     how = properties, envelope(settings.headers, settings.source), Routes(settings)
-    publisher, suspects = Publisher(*how), Suspects(*how)
+    publisher, suspects = Publisher((Lane(*how), Lane(*how))), Suspects(*how)
     cleanup.callback(suspects.close)
     cleanup.callback(publisher.close)
     leases = Leases(lease_session)

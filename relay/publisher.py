@@ -5,16 +5,12 @@ before the next one begins. Two lanes, since a lane waits for Kafka after each w
 """
 
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
 
-from relay.envelope import Envelope
 from relay.lane import Lane
 from relay.message import Page
 from relay.outcome import Outcome, together
 from relay.producer import SLICE, WAVE_BYTES, StillOurs
-from relay.routing import Routes
 
 
 class CalledOff(Exception):
@@ -25,17 +21,12 @@ class Publisher:
     """Sends pages whole.
 
     Args:
-        properties: librdkafka properties of the user, `bootstrap.servers` among them.
-        envelope: makes a message's headers.
-        routes: where logical topics go.
-
-    Raises:
-        SettingsError: librdkafka refuses the properties.
+        lanes: two of them, for this publisher alone; it closes them.
     """
 
-    def __init__(self, properties: Mapping[str, Any], envelope: Envelope, routes: Routes) -> None:
-        self._lanes = [Lane(properties, envelope, routes) for _ in range(2)]
-        self._threads = ThreadPoolExecutor(len(self._lanes), "outbox-lane")
+    def __init__(self, lanes: tuple[Lane, Lane]) -> None:
+        self._lanes = lanes
+        self._threads = ThreadPoolExecutor(len(lanes), "outbox-lane")
 
     def close(self) -> None:
         """Drop what is queued, so that nothing goes out once the leases are given up."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from relay.envelope import envelope
+from relay.lane import Lane
 from relay.message import Horizon, Page, Position, Row
 from relay.producer import make, settle
 from relay.publisher import Publisher
@@ -48,7 +49,8 @@ def still_ours() -> None:
 
 
 def publisher(broker: RefusingBroker) -> Publisher:
-    return Publisher({"bootstrap.servers": broker.brokers}, envelope("id", ""), Routes(Settings.model_construct()))
+    how = {"bootstrap.servers": broker.brokers}, envelope("id", ""), Routes(Settings.model_construct())
+    return Publisher((Lane(*how), Lane(*how)))
 
 
 @pytest.mark.parametrize("error", [NOT_ENOUGH_REPLICAS, NOT_LEADER, UNKNOWN_PRODUCER])
