@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relay.blame import Fault
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -54,6 +56,7 @@ class ShardStopped:
     seq: int
     id: str
     topic: str
+    fault: Fault
     reason: str
     retry_seconds: float
 

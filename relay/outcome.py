@@ -3,15 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from relay.blame import Fault
 from relay.message import Row
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A message that Kafka refused when it was alone in its batch, or that the settings refuse."""
+    """A message that Kafka refused when it was alone in its batch, or whose topic the settings refuse."""
 
     row: Row
     reason: str
+    fault: Fault
+    """Of the message, or of its destination; never of the broker."""
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from relay import events
 from relay.bell import Bell
+from relay.blame import Fault
 from relay.checkpoint import Checkpoints, check_sequence
 from relay.durability import Durability
 from relay.lease import Change, Leases
@@ -234,9 +235,9 @@ class Relay:
             self.tell(events.Published(count))
 
     def _stop_shard(self, shard: int, refusal: Refusal) -> None:
-        seconds = self._stopped.stop(shard, time.monotonic())
+        seconds = self._stopped.stop(shard, time.monotonic(), refusal.fault)
         _, seq, message_id, topic, *_ = refusal.row
-        self.tell(events.ShardStopped(shard, seq, message_id, topic, refusal.reason, seconds))
+        self.tell(events.ShardStopped(shard, seq, message_id, topic, refusal.fault, refusal.reason, seconds))
 
     def _retry_stopped(self) -> None:
         """Try the messages that shards stopped at once more, alone; where Kafka takes it the shard goes on."""
@@ -257,7 +258,7 @@ class Relay:
                 self.bell.look_again()
                 self.tell(events.ShardResumed(shard))
             else:
-                self._stopped.stop(shard, time.monotonic())
+                self._stopped.stop(shard, time.monotonic(), Fault.DESTINATION)
         if outcome.broker is not None:
             self.tell(events.BrokerSilent(outcome.broker, page.count, 1))
 

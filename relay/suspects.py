@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from relay.blame import blames_broker
+from relay.blame import Fault, fault_of, mend
 from relay.envelope import Envelope
 from relay.message import Page, Row
 from relay.outcome import Outcome, Refusal
@@ -75,8 +75,8 @@ class Suspects:
         going_on = {s: rows[turn] for s, rows in page.rows.items() if turn < len(rows) and s not in outcome.refusals}
         answers: dict[int, KafkaError | None] = {}
         for shard, row in going_on.items():
-            if reason := self._queue(producer, row, _answer(answers, shard)):
-                outcome.refusals[shard] = Refusal(row, reason)
+            if refusal := self._queue(producer, row, _answer(answers, shard)):
+                outcome.refusals[shard] = refusal
         try:
             outcome.broker = settle(producer, began, still_ours, lambda: False)
         except Fatal as error:
@@ -87,26 +87,30 @@ class Suspects:
     def _judge(self, shard: int, row: Row, error: KafkaError | None, outcome: Outcome) -> None:
         if error is None:
             outcome.published[shard] += 1
-        elif blames_broker(error):
+        elif fault_of(error) is Fault.BROKER:
             outcome.broker = say(error)
         else:
-            outcome.refusals[shard] = Refusal(row, say(error))
+            outcome.refusals[shard] = _refusal(row, error)
 
-    def _queue(self, producer: Producer, row: Row, answer: Callable[..., None]) -> str | None:
-        """Queue one message; return why it cannot even be queued, or None."""
+    def _queue(self, producer: Producer, row: Row, answer: Callable[..., None]) -> Refusal | None:
+        """Queue one message; return the refusal of one that cannot even be queued."""
         topic = self._routes(row[3])
         if topic is None:
-            return self._routes.refusal(row[3])
+            return Refusal(row, self._routes.refusal(row[3]), Fault.DESTINATION)
         try:
             producer.produce(topic, row[6], row[4], headers=self._envelope(row), on_delivery=answer)
         except KafkaException as error:
-            return say(error.args[0])
+            return _refusal(row, error.args[0])
         return None
 
     def _ready(self) -> Producer:
         if self._producer is None:
             self._producer = make(self._properties, _nobody, **ALONE)
         return self._producer
+
+
+def _refusal(row: Row, error: KafkaError) -> Refusal:
+    return Refusal(row, say(error) + mend(error), fault_of(error))
 
 
 def _answer(answers: dict[int, KafkaError | None], shard: int) -> Callable[[KafkaError | None, Message], None]:

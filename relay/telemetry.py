@@ -47,11 +47,13 @@ def _(event: events.BrokerSilent) -> None:
 @tell.register
 def _(event: events.ShardStopped) -> None:
     log.error(
-        "shard %d is stopped by message %s (seq %d, topic %s): %s; all behind it waits in order, next try in %.0f s",
+        "shard %d is stopped by message %s (seq %d, topic %s), fault of the %s: %s; all behind it waits in order, "
+        "next try in %.0f s",
         event.shard,
         event.id,
         event.seq,
         event.topic,
+        event.fault.value,
         event.reason,
         event.retry_seconds,
     )

@@ -6,8 +6,14 @@ An outage of any length counts for nothing against a message: nothing here ever 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-FIRST_RETRY, LAST_RETRY = 2.0, 60.0
-"""Seconds until a message that Kafka refused is tried again, doubling from the first to the second."""
+from relay.blame import Fault
+
+FIRST_RETRY = 2.0
+"""Seconds until a message that Kafka refused is tried again; they double."""
+
+LAST_RETRY = {Fault.MESSAGE: 60.0, Fault.DESTINATION: 5.0}
+"""Seconds that they double up to: a message that is refused will mostly be refused again until somebody acts, but a
+topic that was away comes back by itself, and its backlog should not wait long for the relay to notice."""
 
 MANY = 1_000
 """Messages of each shard at a time, above which sending less at a time is over."""
@@ -32,10 +38,16 @@ class StoppedShards:
 
     waits: dict[int, Wait] = field(default_factory=dict)
 
-    def stop(self, shard: int, now: float) -> float:
-        """Let a shard wait, twice as long as the last time in a row; return for how many seconds."""
+    def stop(self, shard: int, now: float, fault: Fault) -> float:
+        """Let a shard wait, twice as long as the last time in a row; return for how many seconds.
+
+        Args:
+            shard: which one.
+            now: seconds of the caller's clock.
+            fault: why: of the message, or of its destination.
+        """
         last = self.waits.get(shard)
-        seconds = min(last.seconds * 2, LAST_RETRY) if last else FIRST_RETRY
+        seconds = min(last.seconds * 2, LAST_RETRY[fault]) if last else FIRST_RETRY
         self.waits[shard] = Wait(now + seconds, seconds)
         return seconds
 

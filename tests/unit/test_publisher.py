@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.blame import Fault
 from relay.message import Horizon, Page, Position, Row
 from relay.outcome import Outcome, Refusal, together
 from relay.publisher import halves
@@ -45,6 +46,6 @@ def test_the_lanes_differ_by_one_shard_at_most(sizes: dict[int, list[int]]) -> N
 
 
 def test_what_one_lane_published_counts_though_the_other_failed() -> None:
-    refused = Refusal(row(2, 7, 300), "too large")
+    refused = Refusal(row(2, 7, 300), "too large", Fault.MESSAGE)
     found = together([Outcome({1: 5}), Outcome({2: 0}, broker="away"), Outcome(suspects=True, refusals={2: refused})])
     assert found == Outcome({1: 5, 2: 0}, broker="away", suspects=True, refusals={2: refused})

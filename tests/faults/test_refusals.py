@@ -1,0 +1,71 @@
+"""Kafka refuses a message or its topic: the relay says whose fault it is and how to mend it, and loses nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from tests.conftest import MakeTopic
+from tests.faults.world import World, wait_until, world
+
+Settings = dict[str, str]
+
+
+@pytest.fixture
+def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
+    with world(database, kafka_brokers, topic, tmp_path) as made:
+        yield made
+
+
+def change(admin: AdminClient, topic: str, settings: Settings) -> None:
+    """Change a topic's settings in Kafka."""
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
+    ]
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(30)
+
+
+def enqueue_without_key(here: World, topic: str) -> None:
+    with psycopg.connect(here.database_url) as connection:
+        connection.execute("insert into outbox.message (topic, payload) values (%s, 'no key')", (topic,))
+
+
+def test_message_without_a_key_for_a_compacted_topic_is_named_with_its_mend(
+    here: World, make_topic: MakeTopic, kafka_admin: AdminClient
+) -> None:
+    compacted = make_topic(config={"cleanup.policy": "compact"})
+    with here.judged() as judge:
+        one = here.relay("one")
+        enqueue_without_key(here, compacted)
+        for number in range(40):
+            here.enqueue(1, key=f"locked-{number}")
+        wait_until(lambda: one.said("is stopped by message"), 20)
+        assert one.said("fault of the message: INVALID_RECORD")
+        assert one.said("a compacted topic takes no message without a key")
+        change(kafka_admin, compacted, {"cleanup.policy": "delete"})
+        wait_until(lambda: one.said("goes on"), 20)
+        assert not judge.verdict().broken
+
+
+def test_topic_that_shrank_below_its_backlog_loses_nothing_and_goes_on_once_it_has_grown(
+    here: World, kafka_admin: AdminClient
+) -> None:
+    with here.judged() as judge:
+        here.enqueue(20, payload=b"x" * 5_000)
+        change(kafka_admin, here.topic, {"max.message.bytes": "1000", "compression.type": "uncompressed"})
+        one = here.relay("one", RELAY_KAFKA_COMPRESSION_TYPE="none")
+        wait_until(lambda: one.said("fault of the message: MSG_SIZE_TOO_LARGE"), 20)
+        assert one.said("raise the topic's max.message.bytes")
+        change(kafka_admin, here.topic, {"max.message.bytes": "100000"})
+        wait_until(lambda: one.said("goes on"), 20)
+        assert not judge.verdict().broken
