@@ -87,6 +87,8 @@ class Lane:
 
     def _end_wave(self, began: float, still_ours: StillOurs) -> None:
         """Wait until all that is queued was acknowledged."""
+        # Waiting asks only while Kafka is slow; a page of many quick waves must not go on once its shards are lost.
+        still_ours()
         late = settle(self._producer, began, still_ours, self._blamed)
         if late or self._failures:
             raise WaveFailed(late or say(self._failures[0]))

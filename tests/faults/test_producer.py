@@ -118,3 +118,22 @@ def test_shards_that_were_taken_away_meanwhile_end_the_page_with_nothing_queued(
         sender.publish(page(), taken_away)
     assert broker.written(1, 2) == []
     sender.close()
+
+
+def test_shards_that_are_taken_away_end_a_page_that_kafka_takes_quickly(broker: RefusingBroker) -> None:
+    sender = publisher(broker)
+    asked = 0
+
+    class TakenAway(Exception):
+        pass
+
+    def taken_away_after_two_waves() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 2:
+            raise TakenAway
+
+    with pytest.raises(TakenAway):
+        sender.publish(page(), taken_away_after_two_waves)
+    assert len(set(broker.written(COUNT, 2))) < COUNT
+    sender.close()
