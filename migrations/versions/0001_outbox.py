@@ -1,4 +1,4 @@
-"""The outbox: messages, checkpoints, the state view, the doorbell and the SQL side of enqueueing."""
+"""The outbox: messages, checkpoints, held messages, states, the doorbell, and the SQL side of enqueueing."""
 
 from pathlib import Path
 
@@ -9,16 +9,20 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).with_suffix("")
+
+PARTS = ("message", "checkpoint", "held", "state", "doorbell", "enqueue")
+"""The scripts that make it, in this order."""
 
 
 def upgrade() -> None:
-    script = (HERE / "0001_outbox.sql").read_text(encoding="utf-8")
-    run(script.replace("{shards}", str(context.config.attributes["shards"])))
+    for part in PARTS:
+        script = (HERE / f"{part}.sql").read_text(encoding="utf-8")
+        run(script.replace("{shards}", str(context.config.attributes["shards"])))
 
 
 def downgrade() -> None:
-    run((HERE / "0001_outbox_down.sql").read_text(encoding="utf-8"))
+    run((HERE / "down.sql").read_text(encoding="utf-8"))
 
 
 def run(script: str) -> None:

@@ -115,11 +115,18 @@ def test_name_that_kafka_takes_is_accepted(trial: "psycopg.Connection", topic: s
     trial.execute("select outbox.enqueue(%s, '1')", [topic])
 
 
-def test_deliver_after_is_refused_with_a_clear_error(session: "psycopg.Connection") -> None:
-    with pytest.raises(errors.FeatureNotSupported, match="scheduled delivery is not supported yet"):
-        session.execute("select outbox.enqueue('orders', '1', deliver_after => now() + interval '1 hour')")
-    with pytest.raises(errors.CheckViolation, match="deliver_after_is_not_supported_yet"):
-        session.execute("insert into outbox.message (topic, deliver_after) values ('orders', now())")
+@pytest.mark.parametrize(
+    "when", ["now() - interval '1 year'", "now() + interval '1 hour'", "now() + interval '9 years'"]
+)
+def test_time_of_delivery_in_the_past_or_within_ten_years_is_accepted(trial: "psycopg.Connection", when: str) -> None:
+    assert row(trial, f"select outbox.enqueue('orders', '1', deliver_after => {when}) is not null") == (True,)
+    assert row(trial, f"select deliver_after = {when} from outbox.message") == (True,)
+
+
+@pytest.mark.parametrize("when", ["'infinity'", "'-infinity'", "now() + interval '100 years'"])
+def test_time_of_delivery_that_never_comes_is_refused(trial: "psycopg.Connection", when: str) -> None:
+    with pytest.raises(errors.CheckViolation, match="deliver_after_is_within_ten_years"):
+        row(trial, f"select outbox.enqueue('orders', '1', deliver_after => {when})")
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)

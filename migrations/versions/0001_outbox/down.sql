@@ -1,4 +1,4 @@
--- Takes back 0001_outbox.sql, unless that would lose a message that was never sent.
+-- Takes the outbox back, unless that would lose a message that was never sent.
 
 -- lock_message: waits for every open transaction that has written, and keeps new ones out until this one is over, so
 -- that none slips in between the look and the drop
@@ -9,11 +9,11 @@ do $do$
 declare
     unsent bigint;
 begin
-    select count(*) into unsent from outbox.message_state where state = 'pending';
+    select count(*) into unsent from outbox.message_state where state not in ('sent', 'discarded');
     if unsent > 0 then
         raise exception '% message(s) in outbox.message are unsent and would be lost', unsent
             using errcode = 'object_not_in_prerequisite_state',
-                  hint = 'let a relay send them first (relay drain), or delete them if nobody wants them';
+                  hint = 'let a relay send them first (relay drain); what it cannot send is for relay failed';
     end if;
 end
 $do$;
@@ -24,9 +24,12 @@ drop function outbox.enqueue_bytes(text, bytea, text, text, text, jsonb, uuid, t
 
 -- drop_tables
 drop view outbox.message_state;
+drop view outbox.held_state;
 drop function outbox.sent_at(smallint, xid8, bigint);
 drop function outbox.covers(pg_snapshot, pg_snapshot, bigint, xid8, bigint);
 drop table outbox.message;
+drop table outbox.held;
+drop table outbox.operator_act;
 drop function outbox.ring();
 drop table outbox.checkpoint;
 drop table outbox.snapshot;

@@ -1,0 +1,100 @@
+-- What became of each message, for people; nothing here is read on the way to Kafka.
+
+-- create_covers: whether a row was sent by a given position
+create function outbox.covers(seen pg_snapshot, target pg_snapshot, upto bigint, xid xid8, seq bigint) returns boolean
+    language sql immutable parallel safe
+    return pg_visible_in_snapshot(xid, seen)
+        or (target is not null and seq <= upto and pg_visible_in_snapshot(xid, target));
+
+-- create_sent_at: when the first checkpoint that covers a row was written, null when none does. What a shard's
+-- checkpoints cover only ever grows, so it is found by halving.
+create function outbox.sent_at(of_shard smallint, xid xid8, seq bigint) returns timestamptz
+    language plpgsql stable
+as $function$
+declare
+    low     bigint;
+    high    bigint;
+    probe   record;
+    at_last timestamptz;
+begin
+    select min(c.batch), max(c.batch) into low, high from outbox.checkpoint c where c.shard = of_shard;
+    while low <= high loop
+        select c.batch, c.sent_at, outbox.covers(s.taken, t.taken, c.upto, $2, $3) as covers into probe
+        from outbox.checkpoint c
+        join outbox.snapshot s on s.id = c.seen
+        left join outbox.snapshot t on t.id = c.target
+        where c.shard = of_shard and c.batch >= (low + high) / 2
+        order by c.batch limit 1;
+        if probe.covers then
+            at_last := probe.sent_at;
+            high := (low + high) / 2 - 1;
+        else
+            low := probe.batch + 1;
+        end if;
+    end loop;
+    return at_last;
+end
+$function$;
+
+-- create_held_state: every held row with what it waits for. Derived, never stored: nothing can be left behind by two who
+-- act at once.
+create view outbox.held_state as
+select h.*,
+       case
+           when h.settled_as is not null then h.settled_as
+           when h.dead then 'dead'
+           when h.replay is not null then 'replaying'
+           when h.failed_at is null and h.due_at > clock_timestamp() then 'scheduled'
+           when exists (
+               select from outbox.held away
+               where away.settled_as is null and away.failed_at is not null and away.fault = 'destination'
+                 and away.topic = h.topic and away.scope = 'topic' and away.seq <= h.seq
+           ) then 'unreachable'
+           when h.failed_at is not null then 'retrying'
+           when exists (
+               select from outbox.held first
+               where first.settled_as is null and first.failed_at is not null
+                 and first.topic = h.topic and first.scope = 'topic' and first.seq < h.seq
+           ) or exists (
+               select from outbox.held first
+               where first.settled_as is null and first.failed_at is not null
+                 and first.topic = h.topic and first.scope = 'key' and first.key = h.key and first.seq < h.seq
+           ) then 'blocked'
+           else 'pending'
+       end as state
+from outbox.held h;
+
+-- create_message_state: every message with its state, for people; nothing reads it on the way to Kafka. The state comes
+-- from the newest checkpoint of each shard, once for all rows, unless the message is held; only a row that went its
+-- ordinary way is worth the search for its time.
+create view outbox.message_state as
+with position as (
+    select every.shard::smallint as shard, s.taken as seen, t.taken as target, newest.upto
+    from generate_series(0, outbox.shard_count() - 1) as every(shard)
+    cross join lateral (
+        select c.seen, c.target, c.upto from outbox.checkpoint c
+        where c.shard = every.shard order by c.batch desc limit 1
+    ) as newest
+    join outbox.snapshot s on s.id = newest.seen
+    left join outbox.snapshot t on t.id = newest.target
+)
+select m.id, m.shard, m.seq, m.topic, m.key, m.type, m.created_at,
+       case
+           when h.replay is null and h.state is not null then h.state
+           when outbox.covers(p.seen, p.target, p.upto, m.xid, m.seq) then 'sent'
+           else 'pending'
+       end as state,
+       case
+           when h.replay is null and h.state is not null then case when h.state = 'sent' then h.settled_at end
+           when outbox.covers(p.seen, p.target, p.upto, m.xid, m.seq) then outbox.sent_at(m.shard, m.xid, m.seq)
+       end as sent_at
+from outbox.message m
+left join position p on p.shard = m.shard
+left join outbox.held_state h on h.shard = m.shard and h.seq = m.seq
+union all
+-- those that outlived retention; one that is published anew was sent before
+select h.id, h.shard, h.seq, h.topic, h.key, h.type, h.created_at,
+       case when h.replay is null then h.state else 'sent' end,
+       case when h.settled_as = 'sent' then h.settled_at end
+from outbox.held_state h
+where not exists (select from outbox.message m where m.shard = h.shard and m.seq = h.seq);
