@@ -1,6 +1,6 @@
 """What the relay tells of its work: plain facts, for whoever listens. The loop speaks; telemetry finds the words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from relay.blame import Fault
@@ -85,6 +85,38 @@ class NotThereYet:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotEmptied:
+    """All messages of a slot were sent long enough ago, and its disk space was given back."""
+
+    slot: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotBusy:
+    """A slot could not be emptied, because somebody uses it."""
+
+    slot: int
+    holders: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """New messages go to another slot from now on."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChoreFailed:
+    """Something that is done beside the relaying was not done this time."""
+
+    chore: str
+    reason: str
+    consequence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The relay recorded its progress and gave up its leases."""
 
@@ -101,6 +133,10 @@ Event = (
     | ShardResumed
     | Interrupted
     | NotThereYet
+    | SlotEmptied
+    | SlotBusy
+    | Rotated
+    | ChoreFailed
     | Stopped
 )
 

@@ -130,6 +130,7 @@ class Relay:
         if change.give_up:
             self._record()
             self.leases.give_up(change.give_up)
+            self.checkpoints.drop(change.give_up)
             self._progress.drop(change.give_up)
             self._stopped.go_on(change.give_up)
         gained = self.leases.take(change.take) if change.take else frozenset()

@@ -17,6 +17,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from relay import duration
 from relay.errors import SettingsError
 from relay.kafka_properties import as_text, nearest
 from relay.sources import Source, flat, from_environment, from_file
@@ -146,6 +147,9 @@ class Settings(BaseModel):
         0.25, "a number of seconds from 0.05 to 5", "how long progress may go unrecorded", ge=0.05, le=5
     )
     checkpoint_messages: int = _whole(20_000, 1, 1_000_000, "after how many messages progress is recorded at once")
+    retention: str = _setting(
+        "7d", duration.ALLOWED, "how long sent messages are kept, by the database's clock; 0: no longer than needed"
+    )
     kafka: Mapping[str, str] = _setting({}, "[kafka]", "librdkafka properties", repr=False)
     topics: Mapping[str, Topic] = _setting({}, "[topics.<logical>]", "logical topics")
 
@@ -165,6 +169,12 @@ class Settings(BaseModel):
         if "@" in f"{parts.get('host', '')}{parts.get('dbname', '')}" or not all(map(str.isdecimal, ports)):
             raise ValueError
         return f"postgresql://{rest}"
+
+    @field_validator("retention")
+    @classmethod
+    def _is_a_length_of_time(cls, text: str) -> str:
+        duration.seconds(text)
+        return text
 
     @field_validator("kafka_brokers")
     @classmethod
