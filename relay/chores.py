@@ -17,12 +17,15 @@ from apscheduler.triggers.interval import IntervalTrigger
 from relay import duration, events
 from relay.connection import connect, first_line
 from relay.errors import AlreadyPruning, RelayError
-from relay.prune import Fate, Pruned, prune
+from relay.prune import PERIODS, Fate, Pruned, prune
 from relay.settings import Settings
 
-SOONEST_SECONDS, LATEST_SECONDS = 10.0, 600.0
-"""Between two runs of pruning. A run that finds nothing to do takes some tens of milliseconds, and some tenths of a
-second where a week of checkpoints is kept."""
+SOONEST_SECONDS, LATEST_SECONDS = 10.0, 3_600.0
+"""Between two runs of pruning. One that finds nothing to do takes tens of milliseconds, and about a second where a week
+of busy checkpoints is looked through."""
+
+RUNS_A_PERIOD = 25
+"""What is kept for longer than the retention is at most that share of a slot more."""
 
 FIRST_SECONDS = 2.0, 8.0
 """After the start: soon, for a relay that is restarted often must prune too, but not all of them at once."""
@@ -37,8 +40,8 @@ UNPRUNED = "nothing is lost, but what was sent stays on disk until it is tried a
 
 
 def interval(retention: float) -> float:
-    """Seconds between two runs: a tenth of the time after which new rows go to another slot, within bounds."""
-    return min(LATEST_SECONDS, max(SOONEST_SECONDS, retention / 60))
+    """Seconds between two runs: within bounds, a fraction of the time after which new rows go to another slot."""
+    return min(LATEST_SECONDS, max(SOONEST_SECONDS, retention / PERIODS / RUNS_A_PERIOD))
 
 
 class Chores:

@@ -188,8 +188,8 @@ def prune(
     settings = _settings(context, DATABASE)
     try:
         seconds = duration.seconds(settings.retention if retention is None else retention)
-    except ValueError:
-        raise typer.BadParameter(f"--retention is {retention!r}; allowed: {duration.ALLOWED}") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"--retention is {error}") from None
     done = run(settings.database_url, seconds, dry_run=dry_run)
     if json:
         from relay.show_json import show_json

@@ -19,11 +19,9 @@ def seconds(text: str) -> int:
         ValueError: it is none, or longer than ten years.
     """
     written = _WRITTEN.fullmatch(text if text != "0" else "0s")
-    if not written:
-        raise ValueError(text)
-    length = int(written[1]) * _SECONDS[written[2]]
-    if length > MOST_SECONDS:
-        raise ValueError(text)
+    length = int(written[1]) * _SECONDS[written[2]] if written else None
+    if length is None or length > MOST_SECONDS:
+        raise ValueError(f"{text!r}; allowed: {ALLOWED}")
     return length
 
 

@@ -16,30 +16,35 @@ def show_pruned(done: Pruned) -> None:
 
 def lines(done: Pruned) -> Iterator[str]:
     """Say what was done, or would be, and of each slot that was left alone why."""
-    if done.dry_run:
-        yield "nothing was changed; this is what would be done:"
+    would = "would be " if done.dry_run else ""
     for slot in sorted(done.slots, key=lambda report: report.slot):
-        yield f"slot {slot.slot}: {_fate(slot, done)}"
+        yield f"slot {slot.slot}: {_fate(slot, done, would)}"
     if done.rotated:
-        yield f"new messages go to slot {done.today} from now on"
+        yield f"new messages {'would ' if done.dry_run else ''}go to slot {done.today} from now on"
     else:
-        yield f"new messages go to slot {done.today} as before{_why_not(done)}"
-    snapshots = f", {done.deleted.snapshots:,} snapshots" if done.deleted.snapshots is not None else ""
-    yield f"deleted {done.deleted.checkpoints:,} checkpoints{snapshots}, {done.deleted.held:,} settled held messages"
+        waits = ": the next one is not empty yet" if done.rotation_waits else ""
+        yield f"new messages go to slot {done.today} as before{waits}"
+    deleted = done.deleted
+    yield f"{would}deleted: " + ", ".join(
+        f"{count:,} {what}{'' if count == 1 else 's'}"
+        for count, what in (
+            (deleted.checkpoints, "checkpoint"),
+            (deleted.snapshots, "snapshot"),
+            (deleted.held, "settled held message"),
+        )
+        if count is not None
+    )
 
 
-def _fate(slot: SlotReport, done: Pruned) -> str:
+def _fate(slot: SlotReport, done: Pruned, would: str) -> str:
     size = f"{slot.bytes / 1e6:,.1f} MB"
     more = " or more" if slot.unsent_capped else ""
+    messages = "message is" if slot.unsent == 1 else "messages are"
     return {
         Fate.TODAY: f"new messages go to it, {size}",
         Fate.EMPTY: "empty",
-        Fate.EMPTIED: f"emptied, {size} given back",
+        Fate.EMPTIED: f"{would}emptied, {size} {would}given back",
         Fate.KEPT: f"kept, {size}: not all in it was sent {duration.text(done.retention_seconds)} ago or earlier",
-        Fate.UNSENT: f"kept, {size}: {slot.unsent:,}{more} messages in it are unsent",
+        Fate.UNSENT: f"kept, {size}: {slot.unsent:,}{more} {messages} unsent",
         Fate.BUSY: f"not emptied, {size}: in use by {'; '.join(slot.holders) or 'somebody who is gone by now'}",
     }[slot.fate]
-
-
-def _why_not(done: Pruned) -> str:
-    return ": the next slot is not empty yet" if done.rotation_waits else ""

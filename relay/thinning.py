@@ -12,8 +12,8 @@ from typing import Any, LiteralString
 
 import psycopg
 
-STEP = 2_000
-"""How many rows one statement deletes at most."""
+STEP = 10_000
+"""How many rows one statement deletes at most: a tenth of a second. Nobody else ever waits for one of them."""
 
 WHOLE_SECONDS = 3_600.0
 """For how long all checkpoints are kept; of those older than that, about one per shard and minute."""
