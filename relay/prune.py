@@ -197,15 +197,13 @@ class Run:
         reports = {slot.number: self._treat(slot) for slot in slots if not self._stopping()}
         today = next(slot for slot in slots if slot.today)
         due = rotation_is_due(today, self._retention / PERIODS) and not self._stopping()
-        free = today.next in reports and reports[today.next].fate in (Fate.EMPTY, Fate.EMPTIED)
-        if due and free:
-            reports[today.number] = self._move_on(today)
+        rotated = due and self._move_on(today, reports)
         return Pruned(
             dry_run=self._dry_run,
             retention_seconds=self._retention,
-            today=today.next if due and free else today.number,
-            rotated=due and free,
-            rotation_waits=due and not free,
+            today=today.next if rotated else today.number,
+            rotated=rotated,
+            rotation_waits=due and not rotated,
             slots=tuple(reports.values()),
             deleted=self._thin(),
         )
@@ -238,11 +236,15 @@ class Run:
         fate = Fate.UNSENT if unsent else Fate.KEPT
         return SlotReport(slot.number, fate, slot.bytes, unsent, unsent_capped=unsent >= each)
 
-    def _move_on(self, today: Slot) -> SlotReport:
-        """Let new rows go to the next slot, and empty the one left behind if all in it is old enough by now."""
+    def _move_on(self, today: Slot, reports: dict[int, SlotReport]) -> bool:
+        """Let new rows go to the next slot if that is empty; empty the one left behind if all in it is old enough."""
+        following = reports.get(today.next)
+        if following is None or following.fate not in (Fate.EMPTY, Fate.EMPTIED):
+            return False
         if not self._dry_run:
             self._ring.rotate(today.next)
-        return self._empty(today)
+        reports[today.number] = self._empty(today)
+        return True
 
     def _thin(self) -> Thinned:
         thinning = Thinning(self._connection, self._retention)

@@ -134,7 +134,8 @@ truncate outbox.{slot}
 READ_HOLDERS: LiteralString = """
 -- read_holders: who has a lock on a slot. A prepared transaction has no pid; of other roles' sessions little is shown.
 select distinct coalesce(
-    'pid ' || l.pid || coalesce(' (' || nullif(a.application_name, '') || ')', '') || coalesce(', ' || a.state, '')
+    'pid ' || l.pid || coalesce(' (' || coalesce(nullif(a.application_name, ''), a.backend_type) || ')', '')
+    || coalesce(', ' || a.state, '')
     || coalesce(', in a transaction for ' || round(extract(epoch from clock_timestamp() - a.xact_start)) || ' s', ''),
     'a prepared transaction (see pg_prepared_xacts)')
 from pg_locks as l

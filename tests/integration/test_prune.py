@@ -248,7 +248,7 @@ def test_an_open_transaction_keeps_its_slot(database: str, owner: Connection, se
         enqueue(open_one, 5)
         send_all(database)
         (busy,) = prune(session, 0).of(Fate.BUSY)
-        assert f"pid {open_one.info.backend_pid}, idle in transaction" in busy.holders[0]
+        assert f"pid {open_one.info.backend_pid} (client backend), idle in transaction" in busy.holders[0]
         open_one.commit()
         (unsent,) = prune(session, 0).of(Fate.UNSENT)
         assert unsent.unsent == 5
