@@ -18,7 +18,7 @@ from psycopg import errors
 from relay import locks, rights
 from relay.checkpoint import Checkpoints
 from relay.connection import connect, first_line
-from relay.errors import AlreadyPruning, DatabaseUnfit, DatabaseUnreachable
+from relay.errors import AlreadyPruning, DatabaseUnfit, DatabaseUnreachable, WorkFailed
 from relay.ring import Ring, Slot, rotation_is_due
 from relay.thinning import Thinned, Thinning
 
@@ -115,14 +115,19 @@ def run(database_url: str, retention: float, *, dry_run: bool = False) -> Pruned
         SchemaError: the outbox is missing, too old or too new.
         PositionsForeign: what is recorded as sent cannot be trusted here.
         AlreadyPruning: somebody else does it at the moment.
+        WorkFailed: PostgreSQL refused something else.
     """
     with connect(database_url, "prune") as connection:
         try:
             return prune(connection, retention, dry_run=dry_run)
         except errors.InsufficientPrivilege as error:
             raise DatabaseUnfit(f"role {connection.info.user} may not prune ({first_line(error)})") from None
-        except psycopg.OperationalError as error:
-            raise DatabaseUnreachable(f"the session was lost: {first_line(error)}; try again") from None
+        except psycopg.Error as error:
+            if connection.broken:
+                raise DatabaseUnreachable(f"the session was lost: {first_line(error)}; try again") from None
+            raise WorkFailed(
+                f"PostgreSQL refused a step ({first_line(error)}); what was done before it stays done; try again"
+            ) from None
 
 
 def prune(
@@ -232,9 +237,9 @@ class Run:
     def _left_alone(self, slot: Slot) -> SlotReport:
         """Say why a slot is not emptied."""
         each = max(1, COUNTED // len(self._newest))
-        unsent = self._ring.look(slot.number, self._newest, most=each).due
-        fate = Fate.UNSENT if unsent else Fate.KEPT
-        return SlotReport(slot.number, fate, slot.bytes, unsent, unsent_capped=unsent >= each)
+        unsent = self._ring.look(slot.number, self._newest, most=each)
+        fate = Fate.UNSENT if unsent.due else Fate.KEPT
+        return SlotReport(slot.number, fate, slot.bytes, unsent.due, unsent.capped)
 
     def _move_on(self, today: Slot, reports: dict[int, SlotReport]) -> bool:
         """Let new rows go to the next slot if that is empty; empty the one left behind if all in it is old enough."""

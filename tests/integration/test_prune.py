@@ -137,6 +137,13 @@ def test_a_page_that_ends_in_the_middle_keeps_what_is_behind_it(
     assert fates(prune(session, 0)) == {0: Fate.EMPTIED}
 
 
+def test_a_deep_backlog_is_counted_up_to_a_bound(owner: Connection, session: Connection) -> None:
+    enqueue(owner, 30_000)
+    Ring(session).rotate(1)
+    (unsent,) = prune(session, 0).of(Fate.UNSENT)
+    assert (unsent.unsent, unsent.unsent_capped) == (10_000, True)
+
+
 def test_no_retention_keeps_nothing_longer_than_needed(database: str, owner: Connection, session: Connection) -> None:
     for _ in range(5):
         enqueue(owner, 300)
