@@ -17,20 +17,7 @@ from relay.connection import connect, first_line, where
 from relay.errors import BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable
 from relay.findings import Finding, Level, clock, forgers, positions, prepared, topic
 from relay.settings import Settings
-
-READ_POSITIONS = """
--- read_positions: the highest floor and the clusters of the newest checkpoints, beside what this database is
-select coalesce(pg_sequence_last_value('outbox.message_seq'), 0),
-       coalesce(max(greatest(seen.floor, target.floor)), 0),
-       (select system_identifier from pg_control_system()),
-       array_agg(distinct seen.system_identifier)
-from generate_series(0, outbox.shard_count() - 1) as every(shard)
-cross join lateral (
-    select seen, target from outbox.checkpoint where shard = every.shard::smallint order by batch desc limit 1
-) as newest
-join outbox.snapshot as seen on seen.id = newest.seen
-left join outbox.snapshot as target on target.id = newest.target
-"""
+from relay.unsent import read_marks
 
 READ_CLOCK = """
 -- read_clock
@@ -98,7 +85,7 @@ def _outbox(connection: "psycopg.Connection") -> Iterator[Finding]:
         return
     yield forgers([name for (name,) in connection.execute(READ_FORGERS).fetchall()])
     yield prepared(*_row(connection, READ_PREPARED))
-    yield from positions(*_row(connection, READ_POSITIONS))
+    yield from positions(read_marks(connection))
 
 
 def _schema(connection: "psycopg.Connection") -> Finding:

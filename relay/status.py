@@ -16,6 +16,7 @@ from relay import locks, revision
 from relay.connection import connect, first_line, pin
 from relay.errors import DatabaseUnfit, DatabaseUnreachable, WorkFailed
 from relay.reader import PLAN
+from relay.unsent import demand_positions
 
 COUNTED = 80_000
 """How many pending messages are counted at most, divided evenly among the shards."""
@@ -140,6 +141,7 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
         DatabaseUnreachable: PostgreSQL does not answer.
         DatabaseUnfit: it cannot serve a relay, or the role may not read the outbox.
         SchemaError: the outbox is missing, too old or too new.
+        PositionsForeign: nobody knows what is pending.
         WorkFailed: counting took longer than `PATIENCE`.
     """
     with connect(database_url, "status") as connection:
@@ -164,6 +166,7 @@ def _read(connection: "psycopg.Connection", most: int) -> Status:
     for name, value in PLAN.items():
         pin(connection, name, value)
     pin(connection, "statement_timeout", PATIENCE)
+    demand_positions(connection)
     (shards,) = connection.execute(READ_SHARDS).fetchall()[0]
     limit = max(1, most // shards)
     holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()

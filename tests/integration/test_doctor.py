@@ -7,6 +7,7 @@ import pytest
 from relay.connection import too_old
 from relay.findings import Level, clock, positions
 from relay.local.binaries import installed_binaries, wheel_binaries
+from relay.rebase_plan import Marks
 from tests.command import relay
 from tests.conftest import MakeTopic, OwnPostgres
 from tests.pooler import transaction_pooler
@@ -144,14 +145,16 @@ def test_a_sequence_that_went_backwards_is_a_problem(
     )
     found = findings(database, kafka_brokers, 2)["sequence"]
     assert "numbers up to 500 were drawn: it went backwards" in found["found"]
-    assert "select setval('outbox.message_seq', 500)" in found["mend"]
+    assert "run: relay rebase" in found["mend"]
 
 
 def test_positions_of_another_cluster_are_a_problem(
     database: str, owner: "psycopg.Connection", kafka_brokers: str
 ) -> None:
     owner.execute("update outbox.snapshot set system_identifier = 42")
-    assert "recorded in cluster 42" in findings(database, kafka_brokers, 2)["cluster"]["found"]
+    found = findings(database, kafka_brokers, 2)["cluster"]
+    assert "belong to the cluster 42" in found["found"]
+    assert "run: relay rebase" in found["mend"]
 
 
 def test_two_phase_commits_are_warned_of(database: str, kafka_brokers: str) -> None:
@@ -202,7 +205,8 @@ def test_postgresql_before_14_is_too_old() -> None:
 
 
 def test_positions_of_this_cluster_and_sequence_are_in_order() -> None:
-    assert [finding.level for finding in positions(7, 7, 42, [42])] == [Level.OK, Level.OK]
+    marks = Marks(here=42, recorded=frozenset({42}), missing=frozenset(), number=7, drawn=7, newest=None)
+    assert [finding.level for finding in positions(marks)] == [Level.OK, Level.OK]
 
 
 def test_a_server_without_prepared_transactions_is_not_warned_of(own_postgres: OwnPostgres, kafka_brokers: str) -> None:
