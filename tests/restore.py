@@ -10,6 +10,7 @@ from psycopg.errors import UniqueViolation
 from relay import migrate
 from relay.judge import Seen, Verdict, verdict
 from relay.local.postgres import Postgres
+from relay.local.process import free_port
 from tests.faults.world import wait_until
 from tests.fuzz.reading import Honest, Parties
 from tests.fuzz.writers import Writers
@@ -101,6 +102,51 @@ def without_sequences(script: str) -> str:
 def use_up_transaction_ids(database_url: str, count: int) -> None:
     """Let the cluster give out so many transaction ids."""
     tell(database_url, USE_UP.format(count))
+
+
+def upgrade(old: Postgres, new: Postgres) -> None:
+    """Let `pg_upgrade` make a newer cluster of an old one, which stays stopped; the new one is started.
+
+    Args:
+        old: running.
+        new: never started before.
+    """
+    old.stop()
+    initialize(new)
+    folder = new._home.own("upgrade")
+    done = subprocess.run(
+        [
+            *(new._binaries / "pg_upgrade", "--username=postgres", "--no-sync", f"--socketdir={folder}"),
+            *("--old-bindir", old._binaries, "--new-bindir", new._binaries),
+            *("--old-datadir", old._data, "--new-datadir", new._data),
+            *("--old-port", str(free_port()), "--new-port", str(free_port())),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        **new._home.identity,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    new.start()
+
+
+def initialize(server: Postgres) -> None:
+    """Make an empty cluster as the old versions did, without checksums; both sides of an upgrade must agree on that."""
+    version = run(server, "postgres", "--version")
+    options = ["--no-data-checksums"] if int(version.split()[2].split(".")[0]) >= 18 else []
+    done = subprocess.run(
+        [
+            *(server._binaries / "initdb", "-D", server._home.own("data")),
+            *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", *options),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=server._home.path,
+        **server._home.identity,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 class Move:
