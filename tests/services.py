@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg
 import pytest
@@ -79,10 +80,10 @@ def start_postgres(running: ExitStack, folder: Path, binaries: Path | None, sett
         return running.enter_context(Postgres(folder, binaries, settings))
 
 
-def start_kafka(running: ExitStack, folder: Path) -> Kafka:
-    """Start a Kafka that ends with the stack."""
+def start_kafka(running: ExitStack, folder: Path, properties: Mapping[str, str] = MappingProxyType({})) -> Kafka:
+    """Start a Kafka that ends with the stack; `properties` are those of `server.properties`, above our own."""
     with failing_plainly():
-        return running.enter_context(Kafka(folder))
+        return running.enter_context(Kafka(folder, properties=properties))
 
 
 def create_database(server: Postgres, template: str = "template1") -> str:
