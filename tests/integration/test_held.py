@@ -18,7 +18,8 @@ ALL = range(16)
 WRITE = "insert into outbox.message (topic, key, payload) values (%s, %s, 'x')"
 
 READ = """
-select shard, seq, id::text, topic, key, type, payload, content_type, headers::text, to_json(created_at)::text, false, 300
+select shard, seq, id::text, topic, key, type, payload, content_type, headers::text, to_json(created_at)::text,
+       false, 300
 from outbox.message where seq = any(%s) order by seq
 """
 
