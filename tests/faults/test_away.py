@@ -1,6 +1,7 @@
 """A topic that cannot be written to holds its own messages, in order, and nobody else's; no outage kills any."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from relay.judge import read_topics
 from relay.local.kafka import Kafka
+from tests import services
 from tests.faults.world import World, wait_until, world
 
 DENIED = (ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", AclOperation.WRITE, AclPermissionType.DENY)
@@ -109,3 +111,35 @@ def test_reading_pauses_when_too_much_is_held_and_goes_on_by_itself(here: World,
         here.enqueue(5)
         judge.arrived(6)
         assert not judge.verdict().broken
+
+
+def test_partition_without_a_leader_holds_its_topic_and_no_other(
+    own_kafka: Callable[[], Kafka], services_folder: Path, database: str, tmp_path: Path
+) -> None:
+    first = own_kafka()
+    with ExitStack() as running:
+        second = services.start_kafka(running, services.new_folder(services_folder, "kafka"), joins=first)
+        admin = AdminClient({"bootstrap.servers": first.brokers})
+        admin.create_topics(
+            [
+                NewTopic("there", num_partitions=4, replica_assignment=[[1]] * 4),
+                NewTopic("half", num_partitions=4, replica_assignment=[[1], [2], [1], [2]]),
+            ]
+        )["half"].result(30)
+        with world(database, first.brokers, "there", tmp_path) as here, here.judged() as judge:
+            one = here.relay("one", RELAY_MAX_ATTEMPTS="1")
+            for topic in ("half", "there"):
+                for number in range(20):
+                    here.enqueue(1, key=f"locked-{number}", topic=topic)
+            judge.arrived(20)
+            wait_until(lambda: here.states("half") == {"sent": 20}, 20)
+            second.kill()
+            for number in range(20):
+                here.enqueue(2, key=f"locked-{number}", topic="half")
+            wait_until(lambda: one.said("topic half cannot be written to"), 60, one.log.read_text)
+            here.enqueue(20, key="locked-1")
+            judge.arrived(40)
+            assert here.states("half")["sent"] < 60
+            second.start()
+            wait_until(lambda: here.states("half") == {"sent": 60}, 60, lambda: f"{here.states('half')}")
+            assert not judge.verdict().broken

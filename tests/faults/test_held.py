@@ -150,3 +150,22 @@ def test_held_messages_survive_a_killed_relay_in_order(here: World, small: str, 
     with psycopg.connect(here.database_url) as connection:
         wanted = connection.execute("select id::text from outbox.message where topic = %s order by seq", (small,))
         assert [seen.id for seen in read_topics(here.brokers, [small])] == [id_ for (id_,) in wanted]
+
+
+def test_drain_ends_with_what_is_held_and_counts_it(here: World, small: str) -> None:
+    here.enqueue(1, key="a", payload=LARGE, topic=small)
+    here.enqueue(2, key="a", topic=small)
+    here.enqueue(3)
+    drain = here.relay("one", ("drain", "--wait", "60"), RELAY_MAX_ATTEMPTS="1")
+    assert drain.process.wait(60) == 1
+    assert drain.said("published 3 messages, and some are held: 2 blocked, 1 dead; see them with: relay failed")
+
+
+def test_drain_leaves_scheduled_messages_to_their_time(here: World) -> None:
+    execute(
+        here, "insert into outbox.message (topic, deliver_after) values (%s, now() + interval '1 hour')", here.topic
+    )
+    here.enqueue(3)
+    drain = here.relay("one", ("drain", "--wait", "60"))
+    assert drain.process.wait(60) == 0
+    assert here.states() == {"scheduled": 1, "sent": 3}
