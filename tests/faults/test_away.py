@@ -143,3 +143,23 @@ def test_partition_without_a_leader_holds_its_topic_and_no_other(
             second.start()
             wait_until(lambda: here.states("half") == {"sent": 60}, 60, lambda: f"{here.states('half')}")
             assert not judge.verdict().broken
+
+
+def test_topic_deleted_and_made_anew_under_a_running_relay_takes_the_backlog_in_order(
+    database: str, strict_kafka: Kafka, admin: AdminClient, tmp_path: Path
+) -> None:
+    name = f"deleted-{database.rpartition('/')[2]}"
+    make(admin, name)
+    with world(database, strict_kafka.brokers, name, tmp_path) as here:
+        one = here.relay("one", RELAY_MAX_ATTEMPTS="1")
+        here.enqueue(5)
+        wait_until(lambda: here.states() == {"sent": 5}, 30)
+        admin.delete_topics([name])[name].result(30)
+        here.enqueue(20)
+        wait_until(lambda: here.states() == {"sent": 5, "unreachable": 20}, 60, one.log.read_text)
+        make(admin, name)
+        wait_until(lambda: here.states() == {"sent": 25}, 30, lambda: f"{here.states()}")
+        with psycopg.connect(database) as connection:
+            rows = connection.execute("select id::text from outbox.message where seq > 5 order by seq").fetchall()
+        assert list(dict.fromkeys(seen.id for seen in read_topics(here.brokers, [name]))) == [id_ for (id_,) in rows]
+    admin.delete_topics([name])[name].result(30)
