@@ -15,9 +15,17 @@ from relay import revision, rights, topics
 from relay.broker import admin
 from relay.connection import connect, first_line, where
 from relay.errors import BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable
-from relay.findings import Finding, Level, clock, forgers, positions, prepared, topic
+from relay.findings import Finding, Level, clock, forgers, positions, prepared, replication, topic
 from relay.settings import Settings
 from relay.unsent import read_marks
+
+READ_REPLICATION = """
+-- read_replication: to a role that may not see more, a standby is there without its state
+select pg_has_role('pg_read_all_stats', 'usage'), current_setting('synchronous_standby_names'), count(*)::int
+from pg_stat_replication as r
+where coalesce(r.state, 'streaming') = 'streaming'
+  and not exists (select from pg_replication_slots as s where s.active_pid = r.pid and s.slot_type = 'logical')
+"""
 
 READ_CLOCK = """
 -- read_clock
@@ -70,6 +78,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     with connection:
         try:
             yield clock(_clock_offset(connection))
+            yield replication(settings.durability, *_row(connection, READ_REPLICATION))
             yield from _outbox(connection)
         except psycopg.OperationalError as error:
             yield Finding("database", Level.UNREACHABLE, f"the session was lost: {first_line(error)}", "try again")

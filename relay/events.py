@@ -91,6 +91,22 @@ class ReadingResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class StandbysBehind:
+    """A page waits until a failover could not undo it any more; so does all behind it."""
+
+    lack: str
+    """What is missing."""
+    waited_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StandbysCaughtUp:
+    """The standbys have what a page waited for."""
+
+    waited_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """The relay lost its session or its leases: it dropped what was queued and begins anew."""
 
@@ -125,6 +141,8 @@ Event = (
     | TopicAway
     | ReadingPaused
     | ReadingResumed
+    | StandbysBehind
+    | StandbysCaughtUp
     | Interrupted
     | NotThereYet
     | Stopped

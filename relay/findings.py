@@ -87,6 +87,28 @@ def prepared(allowed: int, rings: bool) -> Finding:
     )
 
 
+def replication(durability: str, may_see: bool, names: str, standbys: int) -> Finding:
+    """Judge what a failover could undo.
+
+    Args:
+        durability: the setting.
+        may_see: whether the role sees how far standbys are.
+        names: `synchronous_standby_names`.
+        standbys: how many stream.
+    """
+    found = f"{standbys} standbys stream, durability is {durability}"
+    if durability == "replicated" and not may_see:
+        mend = "the relay must see how far standbys are: grant pg_read_all_stats to its role"
+        return Finding("replication", Level.PROBLEM, found, mend)
+    if durability == "replicated" and not standbys:
+        mend = "nothing is published until one does: connect a standby, or set durability = local"
+        return Finding("replication", Level.PROBLEM, found, mend)
+    if durability == "local" and standbys and not names:
+        mend = "a failover can undo what was published already; where that matters, set durability = replicated"
+        return Finding("replication", Level.WARNING, f"{found}, none is synchronous", mend)
+    return Finding("replication", Level.OK, found)
+
+
 def positions(marks: Marks) -> Iterator[Finding]:
     """Judge whether the recorded positions belong to this cluster and its sequence."""
     if marks.foreign:

@@ -170,6 +170,11 @@ class Relay:
         if since is not None and since > STOP_SECONDS:
             raise StoppedInTheMiddle
 
+    def _worth_waiting(self) -> bool:
+        """Whether to wait on for what may take for ever, rather than stop or look after the leases."""
+        self._survey_when_due()
+        return self.stopping() is None and self._change == Change()
+
     def _next_page(self) -> Page | None:
         """The page read ahead, as far as it is still true, or a new one; None when no shard is to be read."""
         if self._ahead is not None:
@@ -205,8 +210,9 @@ class Relay:
             if not page.exhausted:
                 self.bell.look_again()
             return
-        if page.unflushed:
-            self.durability.wait(page.unflushed)
+        if page.unflushed and not self.durability.wait(page.unflushed, self._worth_waiting):
+            self.bell.look_again()
+            return
         if not page.exhausted and self._setbacks.rows is None and not self.custody.full:
             self._read_ahead(page)
         delivered = self.delivery.deliver(page.batch, self.custody.waits, self._still_ours)

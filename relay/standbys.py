@@ -1,4 +1,4 @@
-"""Whether the standbys that matter have flushed what is about to be published. Pure: judges what `pg_stat_replication` says.
+"""Whether the standbys that matter have flushed what is about to be published. Pure: judges what PostgreSQL says.
 
 Which ones matter is PostgreSQL's own rule where `synchronous_standby_names` is set (its documentation, "Synchronous
 Replication"). Where it is not, every standby that streams does: nobody can know which one will be promoted.
