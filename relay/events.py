@@ -77,6 +77,13 @@ class TopicAway:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicBack:
+    """A topic that was away takes messages again, or nothing is held of it any more; what waited follows in order."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingPaused:
     """So many messages wait in order that nothing more is read until they are fewer."""
 
@@ -123,6 +130,7 @@ Event = (
     | HeldPublished
     | MessageFailed
     | TopicAway
+    | TopicBack
     | ReadingPaused
     | ReadingResumed
     | Interrupted

@@ -76,10 +76,15 @@ def _(event: events.TopicAway) -> None:
     hold, failure = event.hold, event.hold.failure
     assert failure is not None
     log.warning(
-        "topic %s cannot be written to, %s: %s; its messages wait in order and count no attempt, it is tried again in "
-        "%.1f s, other topics go on",
-        *(hold.row[3], failure.code, failure.text, hold.seconds),
+        "topic %s cannot be written to, %s: %s; its messages wait in order and count no attempt, it is tried again "
+        "every few seconds, other topics go on",
+        *(hold.row[3], failure.code, failure.text),
     )
+
+
+@tell.register
+def _(event: events.TopicBack) -> None:
+    log.info("topic %s is not away any more: what waited for it is published in order", event.topic)
 
 
 @tell.register
