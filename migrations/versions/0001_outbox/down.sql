@@ -32,6 +32,7 @@ drop table outbox.snapshot;
 drop table outbox.message;
 drop table outbox.held;
 drop table outbox.operator_act;
+drop table outbox.rotation;
 drop function outbox.ring();
 
 -- drop_defaults
