@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaException, Producer
@@ -62,6 +63,7 @@ class Kafka:
         port: The TCP port on 127.0.0.1 for clients; None for a free one.
         controller_port: Likewise, for the controller.
         heap: How much memory Java may use for objects, as in `-Xmx`.
+        properties: Values for `server.properties`, above `PROPERTIES`.
 
     Attributes:
         brokers: What clients connect to, `host:port`; the same for as long as this object lives.
@@ -78,11 +80,13 @@ class Kafka:
         controller_port: int | None = None,
         *,
         heap: str = "768m",
+        properties: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._directory = directory.resolve()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._data = self._directory / "data"
         self._properties = self._directory / "server.properties"
+        self._more = "".join(f"{name}={value}\n" for name, value in properties.items())
         self._port = port or free_port()
         self._controller_port = controller_port or free_port()
         self._java = [
@@ -120,7 +124,7 @@ class Kafka:
             ServiceUnavailable: It does not start; the text has the end of its log.
         """
         self._properties.write_text(
-            PROPERTIES.format(port=self._port, controller_port=self._controller_port, data=self._data)
+            PROPERTIES.format(port=self._port, controller_port=self._controller_port, data=self._data) + self._more
         )
         if not (self._data / "meta.properties").exists():
             self._format()
