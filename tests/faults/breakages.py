@@ -10,7 +10,9 @@ from typing import Any
 from confluent_kafka import Producer
 
 from relay import lane, lease
-from relay.checkpoint import READ_FLOOR, Checkpoints
+from relay.checkpoint import READ_FLOOR
+from relay.message import Page, Position
+from relay.reader import Reader
 
 
 def checkpoint_before_acknowledgement() -> None:
@@ -24,11 +26,14 @@ def checkpoint_before_acknowledgement() -> None:
 
 def floor_of_now() -> None:
     """Pair a snapshot with the number drawn last: who runs unknown to the snapshot may have drawn a lower one."""
+    read = Reader.read
 
-    def read(checkpoints: Checkpoints) -> int:
-        return checkpoints._number(READ_FLOOR)
+    def read_with_a_floor_of_now(reader: Reader, positions: Mapping[int, Position], _: int, **how: Any) -> Page:
+        found = reader._connection.execute(READ_FLOOR).fetchone()
+        assert found is not None
+        return read(reader, positions, found[0], **how)
 
-    Checkpoints.floor = property(read, lambda *_: None)  # type: ignore[assignment]
+    type.__setattr__(Reader, "read", read_with_a_floor_of_now)
 
 
 def lease_not_checked() -> None:

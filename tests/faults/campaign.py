@@ -2,8 +2,8 @@
 
 Everything that it does follows from its seed; when it happens does not, for threads and servers have their own
 time. A fault is over when the servers are up and the ways open. From there the clock runs until all that was committed
-has arrived and every relay is at work again. If that takes longer than `PATIENCE`, somebody would have to be called,
-and the campaign ends there, broken.
+has arrived and every relay is at work again. If that takes longer than it may, somebody would have to be called, and
+the campaign ends there, broken.
 """
 
 import subprocess
@@ -22,9 +22,6 @@ from tests.faults.stage import TOPICS, Stage, stage
 from tests.faults.tally import Mark, tally
 from tests.faults.world import wait_until
 
-PATIENCE = 90.0
-"""Seconds in which the relays must have caught up after a fault."""
-
 CALM_SECONDS = 3.0
 """How long nothing happens at the beginning, when nothing may be repeated either."""
 
@@ -42,11 +39,13 @@ class Campaign:
     Args:
         here: the stage.
         watch: the judge.
+        patience: seconds in which the relays must have caught up after a fault.
         say: is told how it goes.
     """
 
-    def __init__(self, here: Stage, watch: Watch, say: Say) -> None:
+    def __init__(self, here: Stage, watch: Watch, patience: float, say: Say) -> None:
         self.stage = here
+        self._patience = patience
         self._watch = watch
         self._say = say
         self._marks: list[Mark] = []
@@ -71,14 +70,16 @@ class Campaign:
         """Wait until what is committed by now has come, and all relays are at work; return the seconds, if it does."""
         began = time.monotonic()
         due = {id_ for id_, _, _ in self.stage.ledger.due()}
-        if not self._watch.wait_for(lambda seen: due <= self._distinct(seen), PATIENCE):
+        if not self._watch.wait_for(lambda seen: due <= self._distinct(seen), self._patience):
             missing = sorted(due - self._arrived)
             self.troubles.append(
-                f"{len(missing)} messages had not come after {PATIENCE:.0f} s, {missing[0]} among them"
+                f"{len(missing)} messages had not come after {self._patience:.0f} s, {missing[0]} among them"
             )
         while not self.troubles and not self.stage.shared_out():
-            if time.monotonic() - began > PATIENCE:
-                self.troubles.append(f"the shards are not shared out after {PATIENCE:.0f} s: {self.stage.owners()}")
+            if time.monotonic() - began > self._patience:
+                self.troubles.append(
+                    f"the shards are not shared out after {self._patience:.0f} s: {self.stage.owners()}"
+                )
             time.sleep(0.05)
         self.troubles += [f"relay {name} ended by itself" for name in self.stage.gave_up()]
         return None if self.troubles else time.monotonic() - began
@@ -105,6 +106,7 @@ class Script:
         kinds: which may come.
         at_once: how many strike at once, one of these.
         broken: which promise the relays are to break on purpose, of `breakages`.
+        patience: seconds in which the relays must have caught up after a fault.
     """
 
     seed: int
@@ -112,6 +114,7 @@ class Script:
     kinds: Sequence[Kind] = KINDS
     at_once: Sequence[int] = AT_ONCE
     broken: str | None = None
+    patience: float = 90.0
 
     @property
     def program(self) -> Sequence[str]:
@@ -133,7 +136,7 @@ def run(script: Script, folder: Path, say: Say = print) -> Result:
     with ExitStack() as cleanup:
         here = cleanup.enter_context(stage(folder, script.seed, script.program))
         watch = cleanup.enter_context(watching(here.kafka.brokers, topics))
-        campaign = Campaign(here, watch, say)
+        campaign = Campaign(here, watch, script.patience, say)
         wait_until(here.shared_out, 60, lambda: f"the relays never began: {here.owners()}")
         steps = _play(campaign, volleys, script.seed)
         for topic in topics:
@@ -150,7 +153,7 @@ def _play(campaign: Campaign, volleys: Sequence[Volley], seed: int) -> list[Step
             if campaign.troubles:
                 break
             steps.append(campaign.step(f"{number}/{len(volleys)}", volley))
-    return [*steps, campaign.step("end", None)]
+    return steps if campaign.troubles else [*steps, campaign.step("end", None)]
 
 
 def revision() -> str:

@@ -10,7 +10,7 @@ from tests.faults.stage import Stage
 from tests.fuzz.writers import Writers, settle_prepared
 
 FOR_EVER = 10**12
-PAUSE = 1.0
+PAUSE = 1.5
 """Seconds between two transactions of a writer: some hundreds of messages a second in all, little enough for two cores
 that servers, relays and the judge share to follow."""
 
@@ -20,7 +20,7 @@ def crowd(stage: Stage, seed: int) -> Iterator[None]:
     """Let them write while the block lasts; afterwards nothing is left open."""
     writers = [
         _writers(stage, "orders", seed, count=4),
-        _writers(stage, "orders", seed + 1, count=3, synchronous_commit="off"),
+        _writers(stage, "orders", seed + 1, count=2, synchronous_commit="off"),
         _writers(stage, "payments", seed + 2, count=2),
     ]
     try:

@@ -35,6 +35,6 @@ def test_campaign_notices(breakage: str, tmp_path: Path) -> None:
 
 def broken(breakage: str, faults: Sequence[str], seed: int, folder: Path) -> Sequence[str]:
     kinds = [kind for kind in KINDS if kind.name in faults]
-    found = run(Script(seed, 4, kinds, at_once=[1], broken=breakage), folder / str(seed))
+    found = run(Script(seed, 4, kinds, at_once=[1], broken=breakage, patience=20), folder / str(seed))
     print(summary(found))
     return list(found.broken)
