@@ -11,7 +11,7 @@ that drew a number before (1) had its xid before that (the column order sees to 
 lies below the snapshot's xmax: it is listed as in progress or it is visible. The commit of `append` is (2).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import psycopg
@@ -104,12 +104,15 @@ class Checkpoints:
             self._remember(shard, positions[shard], row, target_row)
         return positions
 
-    def append(self, positions: Mapping[int, Position], sent: Mapping[int, int]) -> None:
+    def append(
+        self, positions: Mapping[int, Position], sent: Mapping[int, int], also: Callable[[], None] | None = None
+    ) -> None:
         """Record where some shards stand, in one commit.
 
         Args:
             positions: the position of each shard to record.
             sent: how many messages of each shard were published since its last checkpoint.
+            also: writes on the same session what must be true if and only if these checkpoints are.
 
         Raises:
             LeaseLost: another relay has appended this batch: it owns the shard, and nothing was recorded.
@@ -119,7 +122,7 @@ class Checkpoints:
         candidate = self._number(READ_FLOOR)
         check_sequence(candidate, self.floor)
         try:
-            rows = self._commit(self._parameters(positions, sent))
+            rows = self._together(self._parameters(positions, sent), also)
         except errors.UniqueViolation as error:
             raise LeaseLost("another relay has appended a checkpoint of a shard leased here") from error
         if len(rows) != len(positions):
@@ -129,6 +132,14 @@ class Checkpoints:
             self._batches[shard] += 1
             self._remember(shard, positions[shard], seen, target)
         self._forget()
+
+    def _together(self, parameters: dict[str, Any], also: Callable[[], None] | None) -> list[Any]:
+        if also is None:
+            return self._commit(parameters)
+        # In this order all the same: the floor was read before this transaction is given its xid.
+        with self._connection.transaction():
+            also()
+            return self._commit(parameters)
 
     def _commit(self, parameters: dict[str, Any]) -> list[Any]:
         """Write and commit, in a transaction that is given its xid only now, after the floor was read."""

@@ -105,6 +105,19 @@ def own_kafka(services_folder: Path) -> Iterator[Callable[[], Kafka]]:
 
 
 @pytest.fixture(scope="session")
+def strict_kafka(services_folder: Path) -> Iterator[Kafka]:
+    """A Kafka that makes no topic by itself, and where access can be denied."""
+    properties = {
+        "auto.create.topics.enable": "false",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+        "super.users": "User:admin",
+    }
+    with ExitStack() as running:
+        yield services.start_kafka(running, services_folder / "strict-kafka", properties)
+
+
+@pytest.fixture(scope="session")
 def kafka_admin(kafka_brokers: str) -> AdminClient:
     """An administrator's connection to the session's Kafka."""
     return AdminClient({"bootstrap.servers": kafka_brokers})

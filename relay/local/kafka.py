@@ -50,6 +50,13 @@ log.cleaner.dedupe.buffer.size=16777216
 "Broker Configs"). The session timeout is what a killed broker waits for when it comes back: until then the
 controller takes the broker for a second one of the same number."""
 
+SECOND_BROKER = """\
+process.roles=broker
+node.id=2
+listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+"""
+
 LOGGING = Path(__file__).with_name("kafka-log.properties")
 
 START_SECONDS = 60.0
@@ -64,10 +71,13 @@ class Kafka:
         controller_port: Likewise, for the controller.
         heap: How much memory Java may use for objects, as in `-Xmx`.
         properties: Values for `server.properties`, above `PROPERTIES`.
+        joins: The Kafka whose cluster it joins as a second broker, without a controller; None for a cluster of its own.
 
     Attributes:
         brokers: What clients connect to, `host:port`; the same for as long as this object lives.
         log: The broker's log file.
+        cluster: The identifier of its cluster.
+        controller_port: The port of that cluster's controller.
 
     Raises:
         KafkaUnavailable: Java or Kafka cannot be had.
@@ -81,14 +91,18 @@ class Kafka:
         *,
         heap: str = "768m",
         properties: Mapping[str, str] = MappingProxyType({}),
+        joins: "Kafka | None" = None,
     ) -> None:
         self._directory = directory.resolve()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._data = self._directory / "data"
         self._properties = self._directory / "server.properties"
-        self._more = "".join(f"{name}={value}\n" for name, value in properties.items())
         self._port = port or free_port()
-        self._controller_port = controller_port or free_port()
+        self.controller_port: int = controller_port or (joins.controller_port if joins else free_port())
+        self._joins = joins
+        self.cluster: str = joins.cluster if joins else uuid.uuid4().hex[:22]
+        beside = SECOND_BROKER.format(port=self._port) if joins else ""
+        self._more = beside + "".join(f"{name}={value}\n" for name, value in properties.items())
         self._java = [
             find_java(),
             f"-Xmx{heap}",
@@ -124,7 +138,7 @@ class Kafka:
             ServiceUnavailable: It does not start; the text has the end of its log.
         """
         self._properties.write_text(
-            PROPERTIES.format(port=self._port, controller_port=self._controller_port, data=self._data) + self._more
+            PROPERTIES.format(port=self._port, controller_port=self.controller_port, data=self._data) + self._more
         )
         if not (self._data / "meta.properties").exists():
             self._format()
@@ -168,9 +182,9 @@ class Kafka:
         self._process = None
 
     def _format(self) -> None:
+        role = "--no-initial-controllers" if self._joins else "--standalone"
         done = subprocess.run(
-            [*self._java, "kafka.tools.StorageTool", "format", "--standalone", "-t", uuid.uuid4().hex[:22],
-             "-c", str(self._properties)],
+            [*self._java, "kafka.tools.StorageTool", "format", role, "-t", self.cluster, "-c", str(self._properties)],
             capture_output=True,
             text=True,
             check=False,
@@ -183,7 +197,7 @@ class Kafka:
             # First without librdkafka, which waits ever longer between its attempts.
             socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
             admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
-            return len(admin.list_topics(timeout=5).brokers) == 1
+            return len(admin.list_topics(timeout=5).brokers) == (2 if self._joins else 1)
         except (OSError, KafkaException):
             return False
 

@@ -103,7 +103,7 @@ class World:
             held = connection.execute(OWNERS, (locks.LEASE,)).fetchall()
         return Counter(name.removeprefix(locks.application_name("")) for _, name in held)
 
-    def wait_until_owned(self, seconds: float = 10, **shards: int) -> None:
+    def wait_until_owned(self, seconds: float = 30, **shards: int) -> None:
         """Wait until the shards are shared out in a certain way."""
         wait_until(lambda: self.owners() == Counter(shards), seconds, lambda: f"{self.owners()}, not {shards}")
 
@@ -115,6 +115,15 @@ class World:
                     "insert into outbox.message (topic, key, payload) values (%s, %s, %s)",
                     (topic or self.topic, key, payload),
                 )
+
+    def states(self, topic: str | None = None) -> Counter[str]:
+        """How many messages of a topic are in which state."""
+        with psycopg.connect(self.database_url) as connection:
+            found = connection.execute(
+                "select state, count(*) from outbox.message_state where topic = %s group by state",
+                (topic or self.topic,),
+            ).fetchall()
+        return Counter(dict(found))
 
     def committed(self) -> list[tuple[str, str, str | None]]:
         """All that must arrive: id, topic and key, in order; free keys have none."""
