@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.judge import Seen, Watch, watching
-from tests.faults.crowd import crowd
+from relay.judge import Seen
+from tests.faults.crowd import LONGEST_DELAY, crowd, eccentrics
 from tests.faults.kinds import KINDS, Kind
 from tests.faults.plan import AT_ONCE, Volley, plan
 from tests.faults.result import Result, Step
@@ -27,9 +27,6 @@ CALM_SECONDS = 3.0
 
 CALM = "no fault"
 
-PROGRAM = ("tests.faults.program",)
-"""The module that each relay runs."""
-
 Say = Callable[[str], None]
 
 
@@ -38,30 +35,28 @@ class Campaign:
 
     Args:
         here: the stage.
-        watch: the judge.
         patience: seconds in which the relays must have caught up after a fault.
         say: is told how it goes.
     """
 
-    def __init__(self, here: Stage, watch: Watch, patience: float, say: Say) -> None:
+    def __init__(self, here: Stage, patience: float, say: Say) -> None:
         self.stage = here
         self._patience = patience
-        self._watch = watch
         self._say = say
         self._marks: list[Mark] = []
         self._arrived: set[str | None] = set()
         self._looked_at = 0
         self.troubles: list[str] = []
 
-    def step(self, number: str, volley: Volley | None) -> Step:
-        """Let some faults strike, mend them, and wait until the relays have caught up."""
-        self._marks.append(Mark(len(self._watch.seen), time.time()))
+    def step(self, number: str, volley: Volley | None, calm: float = CALM_SECONDS) -> Step:
+        """Let some faults strike, or nothing for a while; mend them, and wait until the relays have caught up."""
+        self._marks.append(Mark(len(self.stage.watch.seen), time.time()))
         kind, told = (volley.kind, str(volley)) if volley else (CALM, CALM)
         self._say(f"{number}: {told}")
         with ExitStack() as struck:
             for _, fault in volley.faults if volley else ():
                 struck.enter_context(fault.befall(self.stage))
-            time.sleep(volley.seconds if volley else CALM_SECONDS)
+            time.sleep(volley.seconds if volley else calm)
         seconds = self._catch_up()
         self._say(f"{number}: {'never caught up' if seconds is None else f'caught up in {seconds:.1f} s'}")
         return Step(kind, told, len(volley.faults) if volley else 0, seconds)
@@ -69,11 +64,12 @@ class Campaign:
     def _catch_up(self) -> float | None:
         """Wait until what is committed by now has come, and all relays are at work; return the seconds, if it does."""
         began = time.monotonic()
-        due = {id_ for id_, _, _ in self.stage.ledger.due()}
-        if not self._watch.wait_for(lambda seen: due <= self._distinct(seen), self._patience):
+        due = self.stage.ledger.due()
+        if not self.stage.watch.wait_for(lambda seen: due <= self._distinct(seen), self._patience):
             missing = sorted(due - self._arrived)
+            example = self.stage.state(missing[0])
             self.troubles.append(
-                f"{len(missing)} messages had not come after {self._patience:.0f} s, {missing[0]} among them"
+                f"{len(missing)} messages had not come after {self._patience:.0f} s, such as {example}"
             )
         while not self.troubles and not self.stage.shared_out():
             if time.monotonic() - began > self._patience:
@@ -92,7 +88,8 @@ class Campaign:
     def count(self, steps: Sequence[Step]) -> list[Step]:
         """End the judge, and count what became of each message in each step."""
         self._marks[0] = Mark(0, 0.0)
-        counts = tally(self.stage.ledger.committed(), self._watch.finish(), self._marks, ())
+        ledger = self.stage.ledger
+        counts = tally(ledger.committed(), self.stage.watch.finish(), self._marks, ledger.withheld())
         return [step.counted(each) for step, each in zip(steps, counts, strict=True)]
 
 
@@ -119,7 +116,7 @@ class Script:
     @property
     def program(self) -> Sequence[str]:
         """What each relay runs."""
-        return (*PROGRAM, "--broken", self.broken) if self.broken else PROGRAM
+        return ("tests.faults.program", self.broken) if self.broken else ("relay",)
 
 
 def run(script: Script, folder: Path, say: Say = print) -> Result:
@@ -134,9 +131,8 @@ def run(script: Script, folder: Path, say: Say = print) -> Result:
     volleys = plan(script.seed, script.faults, script.kinds, script.at_once)
     topics = [*TOPICS, *(topic for volley in volleys for _, fault in volley.faults for topic in fault.topics)]
     with ExitStack() as cleanup:
-        here = cleanup.enter_context(stage(folder, script.seed, script.program))
-        watch = cleanup.enter_context(watching(here.kafka.brokers, topics))
-        campaign = Campaign(here, watch, script.patience, say)
+        here = cleanup.enter_context(stage(folder, script.seed, script.program, topics))
+        campaign = Campaign(here, script.patience, say)
         wait_until(here.shared_out, 60, lambda: f"the relays never began: {here.owners()}")
         steps = _play(campaign, volleys, script.seed)
         for topic in topics:
@@ -147,13 +143,15 @@ def run(script: Script, folder: Path, say: Say = print) -> Result:
 
 
 def _play(campaign: Campaign, volleys: Sequence[Volley], seed: int) -> list[Step]:
-    with crowd(campaign.stage, seed):
+    with ExitStack() as at_work:
+        at_work.enter_context(crowd(campaign.stage, seed))
         steps = [campaign.step("0", None)]
+        at_work.enter_context(eccentrics(campaign.stage, seed))
         for number, volley in enumerate(volleys, 1):
             if campaign.troubles:
                 break
             steps.append(campaign.step(f"{number}/{len(volleys)}", volley))
-    return steps if campaign.troubles else [*steps, campaign.step("end", None)]
+    return steps if campaign.troubles else [*steps, campaign.step("end", None, LONGEST_DELAY)]
 
 
 def revision() -> str:

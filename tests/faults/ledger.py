@@ -4,6 +4,7 @@ A trigger writes it in the transaction of each message: whatever becomes of that
 the entry outlives retention. It never looks into the outbox to say what should have been sent.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -39,9 +40,14 @@ select id::text, topic, key, seq, size, extract(epoch from deliver_after)::float
 from public.ledger order by seq
 """
 
-COMMITTED_IDS = """
--- committed_ids: of what is due
+DUE = """
+-- due: what should be on its way by now
 select id::text, topic, size from public.ledger where deliver_after is null or deliver_after <= clock_timestamp()
+"""
+
+HELD = """
+-- held: what is set aside and waits for an operator
+select id::text from outbox.held where settled_as is null and failed_at is not null
 """
 
 
@@ -71,10 +77,12 @@ class Ledger:
 
     Args:
         database_url: straight to the server, for no fault may reach the ledger's reader.
+        limits: how many bytes each topic takes, where it does not take all.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, limits: Mapping[str, int]) -> None:
         self._url = database_url
+        self._limits = limits
 
     def create(self) -> None:
         """Begin to keep it; from here on every message has an entry."""
@@ -86,7 +94,13 @@ class Ledger:
         with psycopg.connect(self._url) as connection:
             return [Entry(*row) for row in connection.execute(COMMITTED)]
 
-    def due(self) -> list[tuple[str, str, int]]:
-        """Read id, topic and size of every message that should be on its way by now."""
+    def due(self) -> set[str]:
+        """Read the ids of all that should have arrived, or be on its way."""
         with psycopg.connect(self._url) as connection:
-            return connection.execute(COMMITTED_IDS).fetchall()
+            return {id_ for id_, topic, size in connection.execute(DUE) if size <= self._limits.get(topic, size)}
+
+    def withheld(self) -> set[str]:
+        """Read the ids of what Kafka will never take, and the outbox holds for an operator to see."""
+        with psycopg.connect(self._url) as connection:
+            held = {id_ for (id_,) in connection.execute(HELD)}
+        return {each.id for each in self.committed() if each.size > self._limits.get(each.topic, each.size)} & held

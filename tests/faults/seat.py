@@ -1,8 +1,6 @@
 """One relay of a campaign, with a way of its own to each server, and perhaps a clock of its own.
 
-Its ways are proxies, so that it can be cut off alone. Where it has a clock of its own, libfaketime reads from a file
-how far that is from the machine's. Only the time of day is set; what counts seconds (CLOCK_MONOTONIC) goes on, as where
-an administrator or NTP sets a clock.
+Its ways are proxies, so that it can be cut off alone.
 """
 
 import os
@@ -10,31 +8,9 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
+from tests.faults.clock import Clock
 from tests.faults.proxy import Proxy
 from tests.faults.world import RelayProcess
-
-LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib*/faketime/libfaketimeMT.so.1")
-"""Where Debian and the RPMs have it; this form is the one for programs with threads."""
-
-
-def find_faketime() -> str:
-    """Return the path of libfaketime; without it the test fails, and says what to install."""
-    for pattern in LIBRARIES:
-        for found in Path("/").glob(pattern.removeprefix("/")):
-            return str(found)
-    pytest.fail("no libfaketime was found: install it (Debian: `apt install libfaketime`)", pytrace=False)
-
-
-def faketime(clock: Path) -> Mapping[str, str]:
-    """The environment of a program whose clock a file sets, looked at once a second."""
-    return {
-        "LD_PRELOAD": find_faketime(),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
 
 
 class Seat:
@@ -47,7 +23,7 @@ class Seat:
         folder: for its log and its clock.
         settings: of the relay.
         program: the module to run, with arguments that go before the relay's.
-        clocked: whether its clock can be set.
+        clocked: whether it has a clock that can be set.
     """
 
     def __init__(
@@ -66,7 +42,7 @@ class Seat:
         self.to_kafka = to_kafka
         self.wanted = False
         """Whether it should be running: one that ended by itself needed a person."""
-        self._clock = folder / f"{name}.clock"
+        self.clock = Clock(folder, name) if clocked else None
         self._folder = folder
         self._program = program
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
@@ -74,7 +50,7 @@ class Seat:
             **inherited,
             "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{to_postgres.port}/postgres",
             "KAFKA_BROKERS": f"127.0.0.1:{to_kafka.port}",
-            **(faketime(self._clock) if clocked else {}),
+            **(self.clock.environment if self.clock else {}),
             **settings,
         }
         self._relay: RelayProcess | None = None
@@ -87,7 +63,6 @@ class Seat:
 
     def start(self) -> None:
         """Start a relay, which waits for servers that are away."""
-        self.set_clock(0)
         self.wanted = True
         if self._relay is None:
             command = ("run", "--wait", "120")
@@ -108,12 +83,6 @@ class Seat:
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send(number)
-
-    def set_clock(self, seconds: float) -> None:
-        """Put its clock so many seconds before or behind the machine's."""
-        beside = self._clock.with_suffix(".new")
-        beside.write_text(f"{seconds:+.0f}s\n")
-        beside.replace(self._clock)
 
     @property
     def gave_up(self) -> bool:

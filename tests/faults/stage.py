@@ -4,6 +4,7 @@ PostgreSQL has a small disk. Kafka makes no topic by itself, and has a port for 
 beside the one for the judge and for administrators: whatever happens to a relay's way, they see what truly is there.
 """
 
+import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from relay import locks, migrate
+from relay.judge import Watch, watching
 from relay.lease import fair_share
 from relay.local.kafka import Kafka
 from relay.local.postgres import Postgres
@@ -36,10 +38,13 @@ SEATS = ("one", "two", "three")
 """The third is empty unless a fault lets somebody join."""
 
 CLOCKED = "one"
-"""The relay whose clock can be set; the others run without the library that it takes."""
+"""The relay that has a clock of its own; the others run without the library that it takes."""
 
 TOPICS: Mapping[str, int] = {"orders": 4, "payments": 2, "letters": 2}
 """The topics that are there from the beginning, with their partitions."""
+
+LETTERS_TAKE = 20_000
+"""Bytes that a message for "letters" may have: some have more, and are for an operator. Nothing waits behind them."""
 
 POSTGRES = {
     "max_prepared_transactions": "200",
@@ -60,6 +65,7 @@ class Stage:
     admin: AdminClient
     seats: Mapping[str, Seat]
     ledger: Ledger
+    watch: Watch
 
     @property
     def url(self) -> str:
@@ -83,6 +89,12 @@ class Stage:
         fair = sorted(fair_share(place, range(len(wanted)), owners.total()) for place in range(len(wanted)))
         return owners.total() > 0 and sorted(owners) == wanted and sorted(owners.values()) == fair
 
+    def state(self, message_id: str) -> str:
+        """What the outbox says of a message."""
+        with self.administer() as connection:
+            found = connection.execute("select * from outbox.message_state where id = %s", (message_id,)).fetchone()
+        return str(found)
+
     def gave_up(self) -> list[str]:
         """The relays that ended by themselves."""
         return [name for name, seat in self.seats.items() if seat.gave_up]
@@ -100,13 +112,14 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, seed: int, program: Sequence[str]) -> Iterator[Stage]:
+def stage(folder: Path, seed: int, program: Sequence[str], topics: Sequence[str]) -> Iterator[Stage]:
     """Set it all up, with two relays at work, while the block lasts.
 
     Args:
         folder: for logs and Kafka's data.
         seed: decides how the relays are set.
         program: what each relay runs.
+        topics: what the judge reads.
     """
     with ExitStack() as cleanup:
         disk = cleanup.enter_context(small_disk())
@@ -131,11 +144,13 @@ def stage(folder: Path, seed: int, program: Sequence[str]) -> Iterator[Stage]:
                 )
                 for name in SEATS
             },
-            Ledger(postgres.url()),
+            Ledger(postgres.url(), {"letters": LETTERS_TAKE}),
+            cleanup.enter_context(watching(kafka.brokers, topics)),
         )
         made.ledger.create()
         for topic, partitions in TOPICS.items():
             made.make_topic(topic, partitions)
+        made.set_topic("letters", "max.message.bytes", str(LETTERS_TAKE))
         for seat in made.seats.values():
             cleanup.callback(seat.close)
         made.seats["one"].start()
@@ -150,6 +165,10 @@ def _settings(seed: int, relay: str) -> Mapping[str, str]:
         "RELAY_PAGE_ROWS": str(random_.choice([200, 1_000, 5_000])),
         "RELAY_CHECKPOINT_INTERVAL_SECONDS": str(random_.choice([0.05, 0.25, 1])),
         "RELAY_CHECKPOINT_MESSAGES": "2000",
+        # What a topic's fault holds is never given up, and is tried soon after it.
+        "RELAY_MAX_ATTEMPTS": "1000",
+        "RELAY_RETRY_LONGEST_SECONDS": "4",
+        "RELAY_TOPICS": json.dumps({"letters": {"on_failure": "skip", "max_attempts": 3}}),
     }
 
 

@@ -120,16 +120,18 @@ class ClockSet(OfRelay):
 
     @contextmanager
     def befall(self, stage: Stage) -> Iterator[None]:
-        stage.seats[self.relay].set_clock(self.by)
+        clock = stage.seats[self.relay].clock
+        assert clock is not None
+        clock.set(self.by)
         yield
-        stage.seats[self.relay].set_clock(0)
+        clock.set(0)
 
     def __str__(self) -> str:
         return f"{self.relay} by {self.by:+d} s, for {self.seconds:.1f} s"
 
 
 def _clock_set(random_: random.Random) -> Fault:
-    return ClockSet(1 + lasting(random_, 4), CLOCKED, random_.choice([-86_400, -3_000, -5, 5, 3_000]))
+    return ClockSet(1 + lasting(random_, 4), CLOCKED, random_.choice([-86_400, -3_000, -5, 5, 3_000, 9_000]))
 
 
 def _of_relay(kind: type[OfRelay], most: float, random_: random.Random, **more: Any) -> Fault:

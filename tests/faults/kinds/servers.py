@@ -100,7 +100,7 @@ class KafkaRestarted(OfKafka):
 
     @contextmanager
     def befall(self, stage: Stage) -> Iterator[None]:
-        stage.kafka.stop()
+        stage.kafka.stop(5)
         yield
         stage.kafka.start()
 
