@@ -141,6 +141,17 @@ class Checkpoints:
             also()
             return self._commit(parameters)
 
+    def drop(self, shards: Iterable[int]) -> None:
+        """End with shards that are given up: their newest checkpoints are others' now, and so may be pruned.
+
+        A snapshot's row is referred to anew only while the newest checkpoint of a shard leased here refers to it: then
+        pruning lets it stand. One that is remembered for longer may be gone, and a checkpoint that refers to nothing
+        could never be loaded.
+        """
+        for shard in shards:
+            self._newest.pop(shard, None)
+        self._forget()
+
     def _commit(self, parameters: dict[str, Any]) -> list[Any]:
         """Write and commit, in a transaction that is given its xid only now, after the floor was read."""
         return self._connection.execute(APPEND_CHECKPOINTS, parameters).fetchall()

@@ -167,6 +167,41 @@ def status(context: typer.Context, json: Json = False) -> None:
         show.status(found)
 
 
+@app.command(epilog="A running relay does this by itself. Exit code 1: a slot that is old enough is in use; try again.")
+def prune(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    retention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Keep what was sent this long, such as 36h; 0 is no longer than needed.",
+            show_default="the setting",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Give back the disk space of messages that were sent long enough ago."""
+    from relay import duration
+    from relay.prune import Fate, run
+
+    settings = _settings(context, DATABASE)
+    try:
+        seconds = duration.seconds(settings.retention if retention is None else retention)
+    except ValueError as error:
+        raise typer.BadParameter(f"--retention is {error}") from None
+    done = run(settings.database_url, seconds, dry_run=dry_run)
+    if json:
+        from relay.show_json import show_json
+
+        show_json(done.as_json())
+    else:
+        from relay.show_pruned import show_pruned
+
+        show_pruned(done)
+    raise typer.Exit(1 if done.of(Fate.BUSY) else 0)
+
+
 @app.command()
 def topics(
     context: typer.Context,

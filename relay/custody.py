@@ -21,6 +21,9 @@ from relay.waits import Queue, Waits
 COUNT_SECONDS = 1.0
 """Between two counts of what waits, while anything does."""
 
+AGAIN_SECONDS = 60.0
+"""Between two times of telling that the same topic is still away."""
+
 PARTING_SECONDS = 4.0
 """What held messages under way are granted when their shards are given up; then they are left for the next relay."""
 
@@ -39,6 +42,8 @@ class Custody:
     """How many held messages were published."""
     _counts: Counter[str] = field(default_factory=Counter)
     """How many messages of each topic wait in order: as counted last, and what was added since."""
+    _told_away: dict[str, float] = field(default_factory=dict)
+    """When it was last told that a topic is away."""
     _next_count: float = 0.0
     _full: dict[str, int] = field(default_factory=dict)
 
@@ -83,6 +88,7 @@ class Custody:
         found = self.retries.look(shards)
         if found is not None:
             self.waits.away = found.away
+            self._tell_of_returns(found.away)
             self._count_when_due()
 
     def _count_when_due(self) -> None:
@@ -131,18 +137,21 @@ class Custody:
         self._full = full
 
     def _tell_of(self, holds: Sequence[Hold]) -> None:
-        away: dict[str, Hold] = {}
         for hold in holds:
             if hold.failure is None:
                 continue
-            if hold.failure.fault is Fault.DESTINATION:
-                away.setdefault(hold.row[3], hold)
-            else:
+            if hold.failure.fault is not Fault.DESTINATION:
                 self.tell(events.MessageFailed(hold))
-        for hold in away.values():
-            self.tell(events.TopicAway(hold))
+            elif time.monotonic() - self._told_away.get(hold.row[3], -AGAIN_SECONDS) >= AGAIN_SECONDS:
+                self._told_away[hold.row[3]] = time.monotonic()
+                self.tell(events.TopicAway(hold))
         if holds:
             self.tell(events.Held(len(holds)))
+
+    def _tell_of_returns(self, away: Collection[str]) -> None:
+        for topic in [topic for topic in self._told_away if topic not in away]:
+            del self._told_away[topic]
+            self.tell(events.TopicBack(topic))
 
 
 def settled_of(delivered: Delivered) -> Counter[int]:

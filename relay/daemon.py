@@ -15,7 +15,7 @@ from types import FrameType
 
 import psycopg
 
-from relay import events, rights, status, telemetry
+from relay import chores, events, rights, status, telemetry
 from relay.alone import Alone
 from relay.bell import Bell
 from relay.broker import reachable
@@ -124,18 +124,25 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.
     """
     with stopped_by_signals() as stop:
         _until_reachable(settings, wait, stop, tell)
-        failures = 0
-        while stop() is None:
-            began = time.monotonic()
-            try:
-                _work(settings, stop, tell)
-            except (WorkFailed, psycopg.Error) as error:
-                # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
-                failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
-                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                failures += 1
-                tell(events.Interrupted(_reason(error), pause))
-                stop.wait(pause)
+        # Begun before the relaying and ended after it, so that a chore never outlives what it is done beside.
+        with chores.done_beside(settings, tell):
+            _relay_until_stopped(settings, stop, tell)
+
+
+def _relay_until_stopped(settings: Settings, stop: Stop, tell: events.Tell) -> None:
+    """Relay, and begin anew after each fault."""
+    failures = 0
+    while stop() is None:
+        began = time.monotonic()
+        try:
+            _work(settings, stop, tell)
+        except (WorkFailed, psycopg.Error) as error:
+            # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
+            failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
+            pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+            failures += 1
+            tell(events.Interrupted(_reason(error), pause))
+            stop.wait(pause)
 
 
 def drain(

@@ -15,7 +15,7 @@ from relay import revision, rights, topics
 from relay.broker import admin
 from relay.connection import connect, first_line, where
 from relay.errors import BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable
-from relay.findings import Finding, Level, clock, forgers, positions, prepared, topic
+from relay.findings import Finding, Level, clock, forgers, positions, prepared, pruning, topic
 from relay.settings import Settings
 
 READ_POSITIONS = """
@@ -96,6 +96,7 @@ def _outbox(connection: "psycopg.Connection") -> Iterator[Finding]:
     yield granted
     if granted.level is not Level.OK:
         return
+    yield pruning(connection.info.user, rights.missing_for_pruning(connection))
     yield forgers([name for (name,) in connection.execute(READ_FORGERS).fetchall()])
     yield prepared(*_row(connection, READ_PREPARED))
     yield from positions(*_row(connection, READ_POSITIONS))

@@ -9,6 +9,7 @@ RelayError
 └── WorkFailed         exit code 1: the set-up was right, the work did not get done
     ├── DatabaseUnreachable
     ├── BrokerUnreachable
+    ├── AlreadyPruning     somebody else prunes at the moment
     └── LeaseLost          another relay may own a shard now: stop before harm is done, read everything anew
 """
 
@@ -47,6 +48,10 @@ class DatabaseUnreachable(WorkFailed):
 
 class BrokerUnreachable(WorkFailed):
     """Kafka does not answer."""
+
+
+class AlreadyPruning(WorkFailed):
+    """Somebody else prunes at the moment, and does all there is to do."""
 
 
 class LeaseLost(WorkFailed):

@@ -1,6 +1,6 @@
 """What the relay tells of its work: plain facts, for whoever listens. The loop speaks; telemetry finds the words."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.hold import Hold
@@ -77,6 +77,13 @@ class TopicAway:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicBack:
+    """A topic that was away takes messages again, or nothing is held of it any more; what waited follows in order."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingPaused:
     """So many messages wait in order that nothing more is read until they are fewer."""
 
@@ -107,6 +114,38 @@ class NotThereYet:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotEmptied:
+    """All messages of a slot were sent long enough ago, and its disk space was given back."""
+
+    slot: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotBusy:
+    """A slot could not be emptied, because somebody uses it."""
+
+    slot: int
+    holders: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """New messages go to another slot from now on."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChoreFailed:
+    """Something that is done beside the relaying was not done this time."""
+
+    chore: str
+    reason: str
+    consequence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The relay recorded its progress and gave up its leases."""
 
@@ -123,10 +162,15 @@ Event = (
     | HeldPublished
     | MessageFailed
     | TopicAway
+    | TopicBack
     | ReadingPaused
     | ReadingResumed
     | Interrupted
     | NotThereYet
+    | SlotEmptied
+    | SlotBusy
+    | Rotated
+    | ChoreFailed
     | Stopped
 )
 

@@ -84,6 +84,18 @@ def prepared(allowed: int, rings: bool) -> Finding:
     )
 
 
+def pruning(role: str, missing: Sequence[str]) -> Finding:
+    """Judge what a role lacks of what pruning needs; a relay publishes without it."""
+    if not missing:
+        return Finding("retention", Level.OK, f"role {role} may empty slots and delete old checkpoints")
+    return Finding(
+        "retention",
+        Level.WARNING,
+        f"role {role} lacks: {', '.join(missing)}; what was sent stays on disk",
+        f"grant them to {role}, or run relay prune regularly as a role that has them",
+    )
+
+
 def positions(number: int, floor: int, system: int, recorded: Sequence[int] | None) -> Iterator[Finding]:
     """Judge whether the recorded positions belong to this cluster and its sequence.
 

@@ -11,6 +11,7 @@ that fails leaves nothing behind it that could still be written. A failure alway
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -20,8 +21,11 @@ from relay.envelope import Envelope
 from relay.hold import Failure
 from relay.message import Batch
 from relay.outcome import Outcome
-from relay.producer import WAVE_BYTES, Fatal, Silence, StillOurs, failure, make, say, settle, take_back
+from relay.producer import WAVE_BYTES, Fatal, Silence, StillOurs, failure, flush, make, say, settle, take_back
 from relay.routing import Routes
+
+GRACE_SECONDS = 0.2
+"""How long the failures of other messages are waited for behind the first."""
 
 
 class NotQueued(Exception):
@@ -108,6 +112,10 @@ class Lane:
 
     def _explain(self, names: Mapping[str, str | None], silence: Silence | None, *, fatal: bool) -> Outcome:
         """Say what the failures of a batch mean, those among them that emptying the queue tells of."""
+        if self._failures:
+            # Several topics may be away: all are told of within a moment, and found out at once.
+            with suppress(Fatal):
+                flush(self._producer, GRACE_SECONDS)
         take_back(self._producer)
         told = [(error, topic) for error, topic in self._failures if not blames_broker(error)]
         away = {topic: failure(error) for error, topic in told if fault_of(error) is Fault.DESTINATION}

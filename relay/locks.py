@@ -13,6 +13,9 @@ MEMBER = 0x6F757402
 DOORBELL = 0x6F757403
 """Exclusive per shard while a relay is awake; an insert tries the shared form, and rings only when it gets it."""
 
+PRUNE = 0x6F757405
+"""Session-level, exclusive, number 0: of many relays one prunes. (The class before it is that of migrations.)"""
+
 CHANNEL = "outbox"
 """The `NOTIFY` channel on which an insert rings; its payload is the shard."""
 

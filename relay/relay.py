@@ -136,6 +136,7 @@ class Relay:
             self._record()
             self.custody.give_up(change.give_up)
             self.leases.give_up(change.give_up)
+            self.checkpoints.drop(change.give_up)
             self._progress.drop(change.give_up)
         gained = self.leases.take(change.take) if change.take else frozenset()
         if gained:

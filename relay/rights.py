@@ -26,6 +26,21 @@ where proname in ('pg_control_system', 'pg_current_wal_flush_lsn', 'pg_current_w
 group by oid having not has_function_privilege(oid, 'execute')
 """
 
+MISSING_PRUNING_RIGHTS = """
+-- missing_pruning_rights: what a role may not do, of what pruning must
+select format('%s on %s', wanted.privilege, wanted.relation)
+from (values ('delete', 'outbox.checkpoint'), ('delete', 'outbox.snapshot'), ('delete', 'outbox.held'),
+             ('select', 'outbox.rotation'), ('insert', 'outbox.rotation'), ('update', 'outbox.rotation')
+     ) as wanted(privilege, relation)
+where not has_table_privilege(wanted.relation, wanted.privilege)
+union all
+select format('%s on outbox.message_%s', privilege, slot)
+from generate_series(0, 7) as slot, unnest(array['select', 'truncate']) as privilege
+where not has_table_privilege('outbox.message_' || slot, privilege)
+union all
+select 'update on sequence outbox.slot' where not has_sequence_privilege('outbox.slot', 'update')
+"""
+
 
 def demand(connection: "psycopg.Connection") -> None:
     """Go on only when the outbox is there, of a revision that this relay knows, and open to its role.
@@ -35,12 +50,27 @@ def demand(connection: "psycopg.Connection") -> None:
         DatabaseUnfit: rights are missing; the text names each.
     """
     role = connection.info.user
+    demand_revision(connection)
+    missing = [right for (right,) in connection.execute(MISSING_RIGHTS).fetchall()]
+    if missing:
+        raise DatabaseUnfit(f"role {role} lacks: {', '.join(missing)}; grant them")
+
+
+def demand_revision(connection: "psycopg.Connection") -> None:
+    """Go on only when the outbox is there, of a revision that this relay knows.
+
+    Raises:
+        SchemaError: missing, too old or too new.
+        DatabaseUnfit: the role may not even look.
+    """
     try:
         revision.check(connection).demand()
     except errors.InsufficientPrivilege:
         raise DatabaseUnfit(
-            f"role {role} lacks: usage on schema outbox, select on outbox.schema_version; grant them"
+            f"role {connection.info.user} lacks: usage on schema outbox, select on outbox.schema_version; grant them"
         ) from None
-    missing = [right for (right,) in connection.execute(MISSING_RIGHTS).fetchall()]
-    if missing:
-        raise DatabaseUnfit(f"role {role} lacks: {', '.join(missing)}; grant them")
+
+
+def missing_for_pruning(connection: "psycopg.Connection") -> list[str]:
+    """Name what the role lacks of what pruning needs beside the rights of a relay. A relay publishes without them."""
+    return [right for (right,) in connection.execute(MISSING_PRUNING_RIGHTS).fetchall()]

@@ -17,6 +17,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from relay import duration
 from relay.errors import SettingsError
 from relay.kafka_properties import as_text, nearest
 from relay.policy import OnFailure
@@ -177,6 +178,9 @@ class Settings(BaseModel):
     held_limit: int = _whole(
         100_000, 1, 100_000_000, "how many messages of a topic may wait in order until reading pauses"
     )
+    retention: str = _setting(
+        "7d", duration.ALLOWED, "how long sent messages are kept, by the database's clock; 0: no longer than needed"
+    )
     kafka: Mapping[str, str] = _setting({}, "[kafka]", "librdkafka properties", repr=False)
     topics: Mapping[str, Topic] = _setting({}, "[topics.<logical>]", "logical topics")
 
@@ -196,6 +200,12 @@ class Settings(BaseModel):
         if "@" in f"{parts.get('host', '')}{parts.get('dbname', '')}" or not all(map(str.isdecimal, ports)):
             raise ValueError
         return f"postgresql://{rest}"
+
+    @field_validator("retention")
+    @classmethod
+    def _is_a_length_of_time(cls, text: str) -> str:
+        duration.seconds(text)
+        return text
 
     @field_validator("kafka_brokers")
     @classmethod

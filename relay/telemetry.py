@@ -12,6 +12,8 @@ log = logging.getLogger("relay")
 def configure() -> None:
     """Send log lines to standard error, a line each, with time and level."""
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO)
+    # It tells of each run of each job; what a chore did is told by an event.
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 
 @singledispatch
@@ -76,10 +78,15 @@ def _(event: events.TopicAway) -> None:
     hold, failure = event.hold, event.hold.failure
     assert failure is not None
     log.warning(
-        "topic %s cannot be written to, %s: %s; its messages wait in order and count no attempt, it is tried again in "
-        "%.1f s, other topics go on",
-        *(hold.row[3], failure.code, failure.text, hold.seconds),
+        "topic %s cannot be written to, %s: %s; its messages wait in order and count no attempt, it is tried again "
+        "every few seconds, other topics go on",
+        *(hold.row[3], failure.code, failure.text),
     )
+
+
+@tell.register
+def _(event: events.TopicBack) -> None:
+    log.info("topic %s is not away any more: what waited for it is published in order", event.topic)
 
 
 @tell.register
@@ -109,6 +116,30 @@ def _(event: events.Interrupted) -> None:
 @tell.register
 def _(event: events.NotThereYet) -> None:
     log.warning("waiting to start, for %.0f s more: %s", event.left_seconds, event.reason)
+
+
+@tell.register
+def _(event: events.SlotEmptied) -> None:
+    log.info("slot %d is empty: all in it was sent long enough ago, %d bytes are given back", event.slot, event.bytes)
+
+
+@tell.register
+def _(event: events.SlotBusy) -> None:
+    log.warning(
+        "slot %d is in use and was not emptied (%s): its disk space is given back at a later try",
+        event.slot,
+        "; ".join(event.holders) or "by somebody who is gone by now",
+    )
+
+
+@tell.register
+def _(event: events.Rotated) -> None:
+    log.info("new messages go to slot %d from now on", event.slot)
+
+
+@tell.register
+def _(event: events.ChoreFailed) -> None:
+    log.warning("%s: %s; %s", event.chore, event.reason, event.consequence)
 
 
 @tell.register

@@ -133,6 +133,7 @@ class Party:
     def hand_over(self, other: "Party", shards: list[int]) -> None:
         """Let another go on with some shards, from the table alone."""
         self.record()
+        self.checkpoints.drop(shards)
         self.progress.drop(shards)
         other.progress.add(other.checkpoints.load(shards))
 

@@ -40,9 +40,9 @@ def test_all_is_well(database: str, kafka_brokers: str) -> None:
     found = findings(database, kafka_brokers, 0)
     levels = {check: finding["level"] for check, finding in found.items()}
     assert set(levels.values()) <= {"ok", "warning"}
-    assert {"database", "connection", "clock", "schema", "rights", "writers", "cluster", "sequence", "kafka"} <= set(
-        levels
-    )
+    assert {
+        *("database", "connection", "clock", "schema", "rights", "retention", "writers", "cluster", "sequence", "kafka")
+    } <= set(levels)
 
 
 def test_all_is_well_on_the_newest_postgresql(own_postgres: OwnPostgres, kafka_brokers: str) -> None:
@@ -103,6 +103,25 @@ def test_missing_rights_are_named_each(
     assert found["found"] == (
         f"role {role} lacks: insert on outbox.checkpoint, insert on outbox.snapshot, "
         "usage or select on sequence outbox.message_seq, usage or select on sequence outbox.slot"
+    )
+
+
+def test_rights_that_only_pruning_needs_are_warned_of(
+    database: str, owner: "psycopg.Connection", role: str, kafka_brokers: str
+) -> None:
+    owner.execute(f"grant usage on schema outbox to {role}; grant select on all tables in schema outbox to {role}")
+    owner.execute(f"grant insert on outbox.checkpoint, outbox.snapshot, outbox.held to {role}")
+    owner.execute(f"grant update on outbox.held to {role}; grant select on all sequences in schema outbox to {role}")
+    owner.execute(f"grant truncate on outbox.message_0 to {role}; grant delete on outbox.held to {role}")
+    found = findings(database.replace("postgres@", f"{role}@"), kafka_brokers, 0)
+    assert found["rights"]["level"] == "ok"
+    assert found["retention"]["level"] == "warning"
+    assert found["retention"]["found"] == (
+        f"role {role} lacks: delete on outbox.checkpoint, delete on outbox.snapshot, insert on outbox.rotation, "
+        "update on outbox.rotation, truncate on outbox.message_1, truncate on outbox.message_2, "
+        "truncate on outbox.message_3, truncate on outbox.message_4, truncate on outbox.message_5, "
+        "truncate on outbox.message_6, truncate on outbox.message_7, update on sequence outbox.slot; "
+        "what was sent stays on disk"
     )
 
 

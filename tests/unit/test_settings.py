@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
+from relay import duration
 from relay.errors import SettingsError
 from relay.kafka_properties import GUARDED, from_variable, unfit
 from relay.producer import LOCKED
@@ -149,6 +150,9 @@ def test_unknown_keys_and_tables_are_refused_with_the_nearest_known_ones(toml: P
         ("RELAY_DOORBELL", "maybe", "true or false"),
         ("RELAY_HEADERS", "all", '"cloudevents" or "id"'),
         ("RELAY_SOURCE", "a b", "a URI reference without spaces, of at most 100 characters"),
+        ("RELAY_RETENTION", "7", duration.ALLOWED),
+        ("RELAY_RETENTION", "-1d", duration.ALLOWED),
+        ("RELAY_RETENTION", "3651d", duration.ALLOWED),
         ("RELAY_NAME", "é", "1 to 50 printable ASCII characters without spaces"),
         ("KAFKA_BROKERS", "kafka:port", "host:port, several with commas"),
         ("KAFKA_BROKERS", "a:1,,b:2", "host:port, several with commas"),
@@ -159,11 +163,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(variable: str, value: str, 
 
 
 def test_a_file_has_types_and_they_are_minded(toml: Path) -> None:
-    toml.write_text('[relay]\npage_rows = true\ndoorbell = "yes"\nname = 3\n')
+    toml.write_text('[relay]\npage_rows = true\ndoorbell = "yes"\nname = 3\nretention = 7\n')
     assert refused({}, toml) == [
         f"{toml}: [relay] name is 3; allowed: 1 to 50 printable ASCII characters without spaces",
         f"{toml}: [relay] doorbell is 'yes'; allowed: true or false",
         f"{toml}: [relay] page_rows is True; allowed: a whole number from 1 to 100000",
+        f"{toml}: [relay] retention is 7; allowed: {duration.ALLOWED}",
     ]
 
 

@@ -30,6 +30,7 @@ drop function outbox.covers(pg_snapshot, pg_snapshot, bigint, xid8, bigint);
 drop table outbox.message;
 drop table outbox.held;
 drop table outbox.operator_act;
+drop table outbox.rotation;
 drop function outbox.ring();
 drop table outbox.checkpoint;
 drop table outbox.snapshot;
