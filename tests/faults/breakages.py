@@ -11,8 +11,12 @@ from confluent_kafka import Producer
 
 from relay import lane, lease
 from relay.checkpoint import READ_FLOOR
-from relay.message import Page, Position
+from relay.delivery import Delivery
+from relay.message import Batch, Page, Position
+from relay.outcome import Delivered
+from relay.producer import StillOurs
 from relay.reader import Reader
+from relay.waits import Waits
 
 
 def checkpoint_before_acknowledgement() -> None:
@@ -47,6 +51,20 @@ def lease_not_checked() -> None:
     vars(lease).update(decide=decide, TAKE=shared)
 
 
+def held_key_forgotten() -> None:
+    """Judge each page by what was held when the page before it began: what that one set aside is forgotten."""
+    deliver = Delivery.deliver
+    known: dict[int, Waits] = {}
+
+    def deliver_as_known_before(delivery: Delivery, batch: Batch, waits: Waits, still_ours: StillOurs) -> Delivered:
+        before = known.get(id(delivery), Waits())
+        known[id(delivery)] = Waits(set(waits.queues), waits.away)
+        return deliver(delivery, batch, before, still_ours)
+
+    type.__setattr__(Delivery, "deliver", deliver_as_known_before)
+
+
 BREAKAGES: Mapping[str, Callable[[], None]] = {
-    each.__name__: each for each in (checkpoint_before_acknowledgement, floor_of_now, lease_not_checked)
+    each.__name__: each
+    for each in (checkpoint_before_acknowledgement, floor_of_now, lease_not_checked, held_key_forgotten)
 }

@@ -32,7 +32,7 @@ from tests.faults.disk import Disk, small_disk
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import Network, Proxy, network
 from tests.faults.seat import Seat
-from tests.faults.world import OWNERS
+from tests.faults.world import OWNERS, wait_until
 
 SEATS = ("one", "two", "three")
 """The third is empty unless a fault lets somebody join."""
@@ -103,6 +103,11 @@ class Stage:
         """Make a topic in Kafka."""
         self.admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
 
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic, and return when it is gone."""
+        self.admin.delete_topics([name])[name].result(30)
+        wait_until(lambda: name not in self.admin.list_topics(timeout=10).topics, 30)
+
     def set_topic(self, topic: str, name: str, value: str | None) -> None:
         """Change one of a topic's settings in Kafka, or take it back."""
         how = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
@@ -165,6 +170,7 @@ def _settings(seed: int, relay: str) -> Mapping[str, str]:
         "RELAY_PAGE_ROWS": str(random_.choice([200, 1_000, 5_000])),
         "RELAY_CHECKPOINT_INTERVAL_SECONDS": str(random_.choice([0.05, 0.25, 1])),
         "RELAY_CHECKPOINT_MESSAGES": "2000",
+        "RELAY_RETENTION": random.Random(seed).choice(["0", "20s", "7d"]),
         # What a topic's fault holds is never given up, and is tried soon after it.
         "RELAY_MAX_ATTEMPTS": "1000",
         "RELAY_RETRY_LONGEST_SECONDS": "4",

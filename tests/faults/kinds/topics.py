@@ -11,7 +11,12 @@ from tests.faults.stage import Stage
 ENQUEUE = """
 -- enqueue: twenty messages of four keys
 insert into outbox.message (topic, key, payload)
-select %s, 'locked-' || n %% 4, 'waits for its topic' from generate_series(1, 20) as n
+select %s, 'locked-' || n %% 4, 'for a topic of its own' from generate_series(1, 20) as n
+"""
+
+WRITTEN = """
+-- written: the messages of a topic
+select id::text from public.ledger where topic = %s
 """
 
 
@@ -53,13 +58,42 @@ class Missing(OfTopic):
 
     @contextmanager
     def befall(self, stage: Stage) -> Iterator[None]:
-        with stage.administer() as application:
-            application.execute(ENQUEUE, (self.topic,))
+        enqueue(stage, self.topic)
         yield
         stage.make_topic(self.topic, 2)
 
     def __str__(self) -> str:
         return f"{self.topic}, for {self.seconds:.1f} s"
+
+
+class Deleted(Missing):
+    """A topic that is in use is deleted, written for all the same, and made again."""
+
+    @contextmanager
+    def befall(self, stage: Stage) -> Iterator[None]:
+        stage.make_topic(self.topic, 2)
+        enqueue(stage, self.topic)
+        # What the judge has not read by then is gone by our own hand.
+        assert_read(stage, self.topic)
+        stage.delete_topic(self.topic)
+        enqueue(stage, self.topic)
+        yield
+        stage.make_topic(self.topic, 2)
+
+
+def enqueue(stage: Stage, topic: str) -> None:
+    """Write messages for a topic."""
+    with stage.administer() as application:
+        application.execute(ENQUEUE, (topic,))
+
+
+def assert_read(stage: Stage, topic: str) -> None:
+    """Wait until the judge has all that is committed for a topic."""
+    with stage.administer() as application:
+        written = {id_ for (id_,) in application.execute(WRITTEN, (topic,))}
+    assert stage.watch.wait_for(lambda seen: written <= {message.id for message in seen}, 60), (
+        f"{topic} was not read within a minute though nothing was wrong with it"
+    )
 
 
 def _shrunk(random_: random.Random) -> Fault:
@@ -74,8 +108,13 @@ def _missing(random_: random.Random) -> Fault:
     return Missing(lasting(random_, 4), f"late-{random_.getrandbits(32):08x}")
 
 
+def _deleted(random_: random.Random) -> Fault:
+    return Deleted(lasting(random_, 4), f"doomed-{random_.getrandbits(32):08x}")
+
+
 TOPICS = (
     Kind("topic takes less", _shrunk, 2),
     Kind("topic lacks replicas", _replicas, 2),
     Kind("topic is missing", _missing, 2),
+    Kind("topic is deleted", _deleted, 2),
 )
