@@ -16,28 +16,37 @@ from types import FrameType
 import psycopg
 
 from relay import chores, events, rights, status, telemetry
+from relay.alone import Alone
 from relay.bell import Bell
 from relay.broker import reachable
 from relay.checkpoint import Checkpoints
 from relay.connection import connect, first_line, where, which_server
+from relay.custody import Custody
+from relay.delivery import Delivery
 from relay.doorbell import Doorbell
 from relay.durability import Durability
 from relay.envelope import envelope
 from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
+from relay.held import Held
 from relay.lane import Lane
 from relay.lease import Leases
+from relay.policy import Policy, Rule
 from relay.publisher import Publisher
 from relay.reader import Reader
 from relay.relay import Pace, Relay
+from relay.retries import Retries
 from relay.routing import Routes
 from relay.settings import Settings
-from relay.suspects import Suspects
 
 LAST_RESORT_SECONDS = 9
 """How long after being told to stop the process ends in any case: a server that hangs must not hold it."""
 
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 """Pauses before a fresh start; the last one repeats. A relay that worked in between begins with the first again."""
+
+
+RETRY_ROWS = 500
+"""Held messages of each shard that are read at once."""
 
 
 class Stop:
@@ -155,8 +164,8 @@ def drain(
         How many messages were published.
 
     Raises:
-        WorkFailed: a session was lost on the way, the relay was told to stop before it was done, or messages are left
-            behind one that Kafka refuses.
+        WorkFailed: a session was lost on the way, the relay was told to stop before it was done, or messages are held
+            that Kafka refuses.
     """
 
     def both(event: events.Event) -> None:
@@ -197,15 +206,24 @@ def _work(settings: Settings, stop: Stop, tell: events.Tell, *, until_empty: boo
         relay = _compose(settings, stop, tell, cleanup)
 
         def empty() -> bool:
-            """Ask the table itself: shards that others hold are waited for, and refused messages are not."""
-            return bool(relay.stopped_shards) or status.read(settings.database_url).pending == 0
+            """Ask the table itself: shards that others hold are waited for; what is held and not due is not."""
+            return status.read(settings.database_url).pending == 0
 
         relay.run(empty if until_empty else None)
         if until_empty and stop() is not None:
             raise WorkFailed(f"told to stop after {relay.published} messages; what is left stays in the outbox")
-        if until_empty and relay.stopped_shards:
-            raise WorkFailed(f"messages are left in {len(relay.stopped_shards)} shards, behind ones that kafka refuses")
+        if until_empty:
+            _demand_nothing_left(settings, relay.published)
         return relay.published
+
+
+def _demand_nothing_left(settings: Settings, published: int) -> None:
+    """Go on only when no message is left that Kafka refused; those whose time has not come are no failure."""
+    held = status.read(settings.database_url).held
+    left = {state: count for state, count in held.items() if state != "scheduled"}
+    if left:
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(left.items()))
+        raise WorkFailed(f"published {published} messages, and some are held: {counts}; see them with: relay failed")
 
 
 def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitStack) -> Relay:
@@ -225,28 +243,47 @@ def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitSta
             raise DatabaseUnreachable("the address of DATABASE_URL leads to several servers, or has just moved")
         return beside
 
-    reader = Reader(session_beside(), rows=settings.page_rows, size=settings.page_bytes)
+    replicated = settings.durability == "replicated"
+    durability = Durability(lease_session, replicated=replicated, tell=tell)
+    reader = Reader(session_beside(), rows=settings.page_rows, size=settings.page_bytes, replicated=replicated)
     doorbell = Doorbell(session_beside()) if settings.doorbell else None
     if doorbell:
         cleanup.callback(doorbell.close)
     properties = {**settings.kafka, "bootstrap.servers": settings.kafka_brokers}
     how = properties, envelope(settings.headers, settings.source), Routes(settings)
-    publisher, suspects = Publisher((Lane(*how), Lane(*how))), Suspects(*how)
-    cleanup.callback(suspects.close)
-    cleanup.callback(publisher.close)
+    rules = policy(settings)
+    delivery = Delivery(Publisher((Lane(*how), Lane(*how))), Alone(*how), rules)
+    cleanup.callback(delivery.close)
+    held = Held(lease_session, rows=RETRY_ROWS, size=settings.page_bytes)
+    retries = Retries(held, lambda: Delivery(Lane(*how), Alone(*how), rules))
+    cleanup.callback(retries.close)
     leases = Leases(lease_session)
     tell(events.Started(settings.name, where(settings.database_url), leases.shards))
     return Relay(
         leases=leases,
         checkpoints=Checkpoints(lease_session),
         reader=reader,
-        durability=Durability(lease_session),
-        publisher=publisher,
-        suspects=suspects,
+        durability=durability,
+        delivery=delivery,
+        custody=Custody(held, retries, settings.held_limit, tell),
         bell=Bell(lease_session, doorbell, settings.poll_interval_seconds, stop.woken),
         pace=Pace(settings.checkpoint_interval_seconds, settings.checkpoint_messages),
         tell=tell,
         stopping=stop,
+    )
+
+
+def policy(settings: Settings) -> Policy:
+    """Gather what the settings say about failures."""
+    topics = {
+        logical: Rule(topic.on_failure or settings.on_failure, topic.max_attempts or settings.max_attempts)
+        for logical, topic in settings.topics.items()
+    }
+    return Policy(
+        Rule(settings.on_failure, settings.max_attempts),
+        topics,
+        settings.retry_first_seconds,
+        settings.retry_longest_seconds,
     )
 
 

@@ -48,7 +48,7 @@ def _cloudevents(source: str) -> Envelope:
         return headers
 
     def headers_of(row: Row) -> Headers:
-        _, _, id_, topic, _, type_, _, content_type, own, created_at, _ = row
+        _, _, id_, topic, _, type_, _, content_type, own, created_at, _, _ = row
         headers = [*constant(topic, type_, content_type), ("ce_id", id_), ("ce_time", created_at[1:-1])]
         if own is not None:
             headers += json.loads(own).items()

@@ -1,9 +1,9 @@
 """What the relay tells of its work: plain facts, for whoever listens. The loop speaks; telemetry finds the words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from relay.blame import Fault
+from relay.hold import Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +49,68 @@ class BrokerSilent:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardStopped:
-    """Kafka refused a message; its shard waits with everything behind it, in order, and tries again."""
+class Held:
+    """Messages were set aside, or failed once more; nothing behind them that must keep its order goes before them."""
 
-    shard: int
-    seq: int
-    id: str
-    topic: str
-    fault: Fault
-    reason: str
-    retry_seconds: float
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)
-class ShardResumed:
-    """The message that had stopped a shard was published."""
+class HeldPublished:
+    """Held messages were acknowledged by Kafka."""
 
-    shard: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFailed:
+    """Kafka refused a message as it is; it is tried again, or dead."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAway:
+    """A topic cannot be written to; its messages wait in order, and it is tried again every few seconds."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class TopicBack:
+    """A topic that was away takes messages again, or nothing is held of it any more; what waited follows in order."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPaused:
+    """So many messages wait in order that nothing more is read until they are fewer."""
+
+    topics: Mapping[str, int]
+    """How many of each topic that has too many."""
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingResumed:
+    """Few enough messages wait again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandbysBehind:
+    """A page waits until a failover could not undo it any more; so does all behind it."""
+
+    lack: str
+    """What is missing."""
+    waited_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StandbysCaughtUp:
+    """The standbys have what a page waited for."""
+
+    waited_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +174,15 @@ Event = (
     | Published
     | Checkpointed
     | BrokerSilent
-    | ShardStopped
-    | ShardResumed
+    | Held
+    | HeldPublished
+    | MessageFailed
+    | TopicAway
+    | TopicBack
+    | ReadingPaused
+    | ReadingResumed
+    | StandbysBehind
+    | StandbysCaughtUp
     | Interrupted
     | NotThereYet
     | SlotEmptied

@@ -1,7 +1,7 @@
-"""A producer, and the way in which pages go through it: in waves.
+"""A producer, and the way in which batches go through it: in waves.
 
 Guarantees: what an outcome calls published was acknowledged on all in-sync replicas; messages of one key are written in
-the order of the page, also across the repeats that a failure makes; nothing is queued any more when `publish` returns
+the order of the batch, also across the repeats that a failure makes; nothing is queued any more when `publish` returns
 or raises. Knows nothing of PostgreSQL.
 
 A wave has of each partition at most one request, and the next wave comes only once the last is acknowledged: a message
@@ -11,28 +11,42 @@ that fails leaves nothing behind it that could still be written. A failure alway
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from relay.blame import blames_broker
+from relay.blame import Fault, blames_broker, fault_of
 from relay.envelope import Envelope
-from relay.message import Page
+from relay.hold import Failure
+from relay.message import Batch
 from relay.outcome import Outcome
-from relay.producer import WAVE_BYTES, Fatal, StillOurs, make, say, settle, take_back
+from relay.producer import WAVE_BYTES, Fatal, Silence, StillOurs, failure, flush, make, say, settle, take_back
 from relay.routing import Routes
+
+GRACE_SECONDS = 0.2
+"""How long the failures of other messages are waited for behind the first."""
 
 
 class NotQueued(Exception):
-    """A message of the page cannot even be queued: its topic is unknown here, or it is too large."""
+    """A message cannot even be queued: its topic is known not to exist, or it is too large."""
+
+    def __init__(self, logical: str, error: KafkaError | None) -> None:
+        super().__init__(logical)
+        self.logical = logical
+        self.error = error
 
 
 class WaveFailed(Exception):
-    """Kafka did not take a wave of the page; nothing behind it was queued."""
+    """Kafka did not take a wave of the batch; nothing behind it was queued."""
+
+    def __init__(self, silence: Silence | None) -> None:
+        super().__init__(silence)
+        self.silence = silence
 
 
 class Lane:
-    """Sends pages whole.
+    """Sends batches whole.
 
     Args:
         properties: librdkafka properties of the user, `bootstrap.servers` among them.
@@ -47,65 +61,97 @@ class Lane:
         self._properties = properties
         self._envelope = envelope
         self._routes = routes
-        self._failures: list[KafkaError] = []
-        self._producer = make(properties, self._failures.append)
+        self._failures: list[tuple[KafkaError, str]] = []
+        self._producer = make(properties, self._failed)
 
     def close(self) -> None:
         """Drop what is queued, so that nothing goes out once the leases are given up."""
         take_back(self._producer)
 
-    def publish(self, page: Page, still_ours: StillOurs) -> Outcome:
-        """Send a page, and wait until Kafka has answered for every message of it.
+    def publish(self, batch: Batch, still_ours: StillOurs) -> Outcome:
+        """Send a batch, and wait until Kafka has answered for every message of it.
 
         Args:
-            page: what to send.
+            batch: what to send.
             still_ours: called at least every half second.
 
         Raises:
             Whatever `still_ours` raises; what was queued is taken back first.
         """
-        outcome = Outcome(suspects=True)
+        names = {logical: self._routes(logical) for logical in batch.topics}
+        unlisted = {logical: self._unlisted(logical) for logical, name in names.items() if name is None}
+        if unlisted:
+            return Outcome(away=unlisted)
+        whole = False
         try:
-            outcome = self._attempt(page, still_ours)
-        except (NotQueued, Fatal):
-            # Which message is at fault, if one is, is found out one by one.
-            pass
+            outcome = self._attempt(batch, names, still_ours)
+            whole = bool(outcome.published)
+            return outcome
         finally:
             # Also on the way out with an exception: what is queued must not outlive the leases.
-            if not outcome.published:
+            if not whole:
                 self._renew()
-        return outcome
 
-    def _attempt(self, page: Page, still_ours: StillOurs) -> Outcome:
+    def _attempt(self, batch: Batch, names: Mapping[str, str | None], still_ours: StillOurs) -> Outcome:
         began = time.monotonic()
+        silence, fatal = None, False
         try:
-            self._produce(page, began, still_ours)
+            self._produce(batch, names, began, still_ours)
             self._end_wave(began, still_ours)
         except WaveFailed as failed:
-            return Outcome(suspects=True) if self._blamed() else Outcome(broker=str(failed))
-        return Outcome({shard: len(rows) for shard, rows in page.rows.items()})
+            silence = failed.silence
+        except NotQueued as refused:
+            if refused.error is not None and fault_of(refused.error) is Fault.DESTINATION:
+                return Outcome(away={refused.logical: failure(refused.error)})
+            return Outcome(suspects=True)
+        except Fatal:
+            fatal = True
+        else:
+            return Outcome(published=set(batch.rows))
+        return self._explain(names, silence, fatal=fatal)
+
+    def _explain(self, names: Mapping[str, str | None], silence: Silence | None, *, fatal: bool) -> Outcome:
+        """Say what the failures of a batch mean, those among them that emptying the queue tells of."""
+        if self._failures:
+            # Several topics may be away: all are told of within a moment, and found out at once.
+            with suppress(Fatal):
+                flush(self._producer, GRACE_SECONDS)
+        take_back(self._producer)
+        told = [(error, topic) for error, topic in self._failures if not blames_broker(error)]
+        away = {topic: failure(error) for error, topic in told if fault_of(error) is Fault.DESTINATION}
+        if away:
+            return Outcome(away={logical: away[name] for logical, name in names.items() if name in away})
+        if told or fatal or not self._failures:
+            # Which message is at fault, if one is, is found out one by one.
+            return Outcome(suspects=True)
+        if silence is None or not silence.others_went:
+            return Outcome(broker=silence.reason if silence else say(self._failures[0][0]))
+        silent = {topic for _, topic in self._failures}
+        return Outcome(
+            broker=silence.reason, unacknowledged={logical for logical, name in names.items() if name in silent}
+        )
+
+    def _unlisted(self, logical: str) -> Failure:
+        return Failure(Fault.DESTINATION, "NOT_LISTED", self._routes.refusal(logical))
 
     def _end_wave(self, began: float, still_ours: StillOurs) -> None:
         """Wait until all that is queued was acknowledged."""
-        # Waiting asks only while Kafka is slow; a page of many quick waves must not go on once its shards are lost.
+        # Waiting asks only while Kafka is slow; a batch of many quick waves must not go on once its shards are lost.
         still_ours()
-        late = settle(self._producer, began, still_ours, self._blamed)
-        if late or self._failures:
-            raise WaveFailed(late or say(self._failures[0]))
+        silence = settle(self._producer, began, still_ours, lambda: bool(self._failures))
+        if silence or self._failures:
+            raise WaveFailed(silence)
 
-    def _blamed(self) -> bool:
-        return not all(map(blames_broker, self._failures))
+    def _failed(self, error: KafkaError, topic: str) -> None:
+        self._failures.append((error, topic))
 
-    def _produce(self, page: Page, began: float, still_ours: StillOurs) -> None:
-        """Queue a page, a wave at a time: the hot path of the relay."""
+    def _produce(self, batch: Batch, names: Mapping[str, str | None], began: float, still_ours: StillOurs) -> None:
+        """Queue a batch, a wave at a time: the hot path of the relay."""
         produce, envelope = self._producer.produce, self._envelope
-        names = {row[3]: self._routes(row[3]) for rows in page.rows.values() for row in rows}
-        if None in names.values():
-            raise NotQueued
         queued: dict[str | None, int] = defaultdict(int)
-        for rows in page.rows.values():
+        for rows in batch.rows.values():
             for row in rows:
-                _, _, _, logical, key, _, payload, _, _, _, size = row
+                _, _, _, logical, key, _, payload, _, _, _, _, size = row
                 topic = names[logical]
                 queued[topic] += size
                 if queued[topic] > WAVE_BYTES and queued[topic] > size:
@@ -114,10 +160,12 @@ class Lane:
                     queued[topic] = size
                 try:
                     produce(topic, payload, key, headers=envelope(row))  # type: ignore[arg-type]
-                except (KafkaException, BufferError):
-                    raise NotQueued from None
+                except KafkaException as error:
+                    raise NotQueued(logical, error.args[0]) from None
+                except BufferError:
+                    raise NotQueued(logical, None) from None
 
     def _renew(self) -> None:
         take_back(self._producer)
         self._failures.clear()
-        self._producer = make(self._properties, self._failures.append)
+        self._producer = make(self._properties, self._failed)

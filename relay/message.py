@@ -3,11 +3,51 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-Row = tuple[int, int, str, str, str | None, str | None, bytes | None, str | None, str | None, str, int]
+Row = tuple[int, int, str, str, str | None, str | None, bytes | None, str | None, str | None, str, bool, int]
 """A message as it is read and published: shard, seq, id, topic, key, type, payload, content type, the caller's own
 headers (a JSON object of text, unparsed), created_at (ISO 8601 in UTC, in the quotation marks that PostgreSQL's
-`to_json` puts around it), and at most how many bytes it takes in Kafka, uncompressed. A bare tuple, for making hundreds
-of thousands of objects a second would cost as much as sending them."""
+`to_json` puts around it), whether its time of delivery is still to come, and at most how many bytes it takes in Kafka,
+uncompressed. A bare tuple, for making hundreds of thousands of objects a second would cost as much as sending them."""
+
+Rows = Mapping[int, Sequence[Row]]
+"""Messages by shard, those of each in the order in which they must reach Kafka."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is given to Kafka at once."""
+
+    rows: Rows
+    size: int
+    """The bytes of all its messages, as they count themselves."""
+
+    @classmethod
+    def of(cls, rows: Rows) -> "Batch":
+        """Make a batch of some rows; shards without any are left out."""
+        kept = {shard: of for shard, of in rows.items() if of}
+        return cls(kept, sum(row[-1] for of in kept.values() for row in of))
+
+    @property
+    def count(self) -> int:
+        """How many messages it has."""
+        return sum(map(len, self.rows.values()))
+
+    @property
+    def topics(self) -> set[str]:
+        """The logical topics of its messages."""
+        return {row[3] for of in self.rows.values() for row in of}
+
+    def without(self, shards: Collection[int]) -> "Batch":
+        """The same less some shards."""
+        return Batch.of({shard: rows for shard, rows in self.rows.items() if shard not in shards})
+
+    def parts(self, number: int) -> "list[Batch]":
+        """Share it out into at most so many parts, to be sent one after another: no order is changed."""
+        cuts = [
+            {shard: of[len(of) * part // number : len(of) * (part + 1) // number] for shard, of in self.rows.items()}
+            for part in range(number)
+        ]
+        return [Batch.of(cut) for cut in cuts if any(cut.values())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +75,8 @@ class Position:
 class Page:
     """What one read found due, and where each shard stands once it is published."""
 
-    rows: Mapping[int, Sequence[Row]]
-    """The messages of each shard that has any, in the order in which they must reach Kafka."""
+    rows: Rows
+    """The messages of each shard that has any."""
     before: Mapping[int, Position]
     """The position that each shard was read from."""
     after: Mapping[int, Position]
@@ -47,9 +87,14 @@ class Page:
     sequence: int
     """The number last drawn from the sequence, as the read saw it; a hint of distance, never a floor."""
     unflushed: str | None
-    """The WAL position that must be flushed before the page may be published; None when it already was."""
+    """The WAL position that must be durable before the page may be published; None when it already was."""
     size: int = 0
     """The bytes of all its messages, as they count themselves."""
+
+    @property
+    def batch(self) -> Batch:
+        """Its messages alone."""
+        return Batch(self.rows, self.size)
 
     @property
     def count(self) -> int:
@@ -61,12 +106,10 @@ class Page:
         """Whether nothing was due behind this page when it was read."""
         return len(self.after) == len(self.before) and all(at.seen is self.horizon for at in self.after.values())
 
-    def until(self, shard: int, published: int) -> Position:
-        """Where a shard stands when only the first `published` of its rows were settled."""
-        if published == len(self.rows[shard]):
-            return self.after[shard]
+    def before_number(self, shard: int, number: int) -> Position:
+        """Where a shard stands when of its rows only those below a number were settled."""
         before = self.before[shard]
-        upto = self.rows[shard][published - 1][1] if published else before.upto
+        upto = max((row[1] for row in self.rows[shard] if row[1] < number), default=before.upto)
         return Position(before.seen, before.target or self.horizon, upto)
 
     def without(self, shards: Collection[int]) -> "Page":

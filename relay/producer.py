@@ -8,10 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from relay.blame import fault_of, mend
+from relay.hold import Failure
 from relay.kafka_properties import unfit
 
 LOCKED: dict[str, Any] = {
@@ -59,8 +62,8 @@ ALONE: dict[str, Any] = {
     "delivery.report.only.error": False,
     "topic.metadata.propagation.max.ms": 1_000,
 }
-"""How suspects are sent: each its own batch, since Kafka judges batches and one bad message fails them all. Each is
-answered for before the next of its shard is sent, so there is no gap to guard."""
+"""How messages are sent of which one may be refused: each its own batch, since Kafka judges batches and one bad message
+fails them all. Each is answered for before the next of its topic and key is sent, so there is no gap to guard."""
 
 WAVE_BYTES = 980_000
 """What is queued between two flushes: below `batch.size` and `batch.num.messages`, so each partition's share is one
@@ -91,7 +94,11 @@ StillOurs = Callable[[], None]
 """Raises when a shard may belong to another relay, or when it is time to stop."""
 
 
-def make(properties: Mapping[str, Any], failed: Callable[[KafkaError], None], **more: Any) -> Producer:
+Failed = Callable[[KafkaError, str], None]
+"""Is told the error and the topic in Kafka of a message that was not written."""
+
+
+def make(properties: Mapping[str, Any], failed: Failed, **more: Any) -> Producer:
     """Make a producer.
 
     Args:
@@ -103,9 +110,9 @@ def make(properties: Mapping[str, Any], failed: Callable[[KafkaError], None], **
         SettingsError: librdkafka refuses the properties.
     """
 
-    def deliver(error: KafkaError | None, _: Message) -> None:
+    def deliver(error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            failed(error)
+            failed(error, message.topic() or "")
 
     try:
         return Producer({**TUNING, **properties, **LOCKED, **more, "on_delivery": deliver, "logger": UNHEARD})
@@ -113,7 +120,16 @@ def make(properties: Mapping[str, Any], failed: Callable[[KafkaError], None], **
         raise unfit(error.args[0].str()) from None
 
 
-def settle(producer: Producer, began: float, still_ours: StillOurs, spoilt: Callable[[], bool]) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Kafka cannot be waited for any longer."""
+
+    reason: str
+    others_went: bool
+    """Whether it acknowledged some messages and has been silent about the others since."""
+
+
+def settle(producer: Producer, began: float, still_ours: StillOurs, spoilt: Callable[[], bool]) -> Silence | None:
     """Wait until a producer has nothing queued.
 
     Args:
@@ -123,20 +139,23 @@ def settle(producer: Producer, began: float, still_ours: StillOurs, spoilt: Call
         spoilt: whether waiting has become pointless.
 
     Returns:
-        Why Kafka cannot be waited for any longer, or None.
+        That Kafka cannot be waited for any longer, or None.
 
     Raises:
         Fatal: the producer gave up; with the gapless guarantee, at the first message that failed for good.
     """
-    left, since = len(producer), began
+    queued = left = len(producer)
+    since = time.monotonic()
     while remaining := flush(producer, SLICE):
         still_ours()
         if spoilt():
             return None
         now = time.monotonic()
         left, since = (left, since) if remaining == left else (remaining, now)
-        if now - since > PATIENCE or now - began > PAGE_PATIENCE:
-            return f"{remaining} messages not acknowledged after {now - began:.0f} s"
+        silent = now - since > PATIENCE
+        if silent or now - began > PAGE_PATIENCE:
+            reason = f"{remaining} messages not acknowledged after {now - began:.0f} s"
+            return Silence(reason, silent and remaining < queued)
     return None
 
 
@@ -172,3 +191,8 @@ def take_back(producer: Producer) -> None:
 def say(error: KafkaError) -> str:
     """Name a Kafka error and say what it means."""
     return f"{error.name()}: {error.str()}"
+
+
+def failure(error: KafkaError) -> Failure:
+    """Say of a message's error whose fault it is, and what to do about it."""
+    return Failure(fault_of(error), error.name(), f"{error.str()}{mend(error)}")

@@ -34,13 +34,23 @@ class Progress:
             self.positions.pop(shard, None)
             self.unrecorded.pop(shard, None)
 
-    def settle(self, page: Page, published: Mapping[int, int]) -> None:
-        """Move behind what was published of a page, shard by shard, and behind what had nothing to publish."""
+    def settle(self, page: Page, stuck: Mapping[int, int], held: Mapping[int, int]) -> None:
+        """Move behind what was settled of a page, shard by shard, and behind what had nothing to publish.
+
+        Args:
+            page: the page.
+            stuck: for each shard of which not all was settled, the number of the first message that was not.
+            held: how many of the settled messages of each shard were set aside, not published.
+        """
         for shard, after in page.after.items():
-            count = published.get(shard, 0)
-            self.positions[shard] = page.until(shard, count) if shard in page.rows else after
-            if count:
-                self.unrecorded[shard] = self.unrecorded.get(shard, 0) + count
+            rows = page.rows.get(shard, ())
+            settled = len(rows)
+            if shard in stuck:
+                settled = sum(1 for row in rows if row[1] < stuck[shard])
+                after = page.before_number(shard, stuck[shard])  # noqa: PLW2901 - the same, corrected
+            self.positions[shard] = after
+            if published := settled - held.get(shard, 0):
+                self.unrecorded[shard] = self.unrecorded.get(shard, 0) + published
 
     def recorded(self, now: float) -> None:
         """Take note that all positions are recorded."""

@@ -1,24 +1,25 @@
-"""Publishing a page to Kafka as fast as it goes: a small one through one lane, a large one through two at once.
+"""Publishing a batch to Kafka as fast as it goes: a small one through one lane, a large one through two at once.
 
-Guarantees those of a lane, for a key is in one shard, a shard of a page goes through one lane, and a page is over
+Guarantees those of a lane, for a key is in one shard, a shard of a batch goes through one lane, and a batch is over
 before the next one begins. Two lanes, since a lane waits for Kafka after each wave, and meanwhile the other one queues.
 """
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from relay.lane import Lane
-from relay.message import Page
+from relay.message import Batch, Row
 from relay.outcome import Outcome, together
 from relay.producer import SLICE, WAVE_BYTES, StillOurs
 
 
 class CalledOff(Exception):
-    """The page was called off while it was being published."""
+    """The batch was called off while it was being published."""
 
 
 class Publisher:
-    """Sends pages whole.
+    """Sends batches whole.
 
     Args:
         lanes: two of them, for this publisher alone; it closes them.
@@ -34,18 +35,18 @@ class Publisher:
         for lane in self._lanes:
             lane.close()
 
-    def publish(self, page: Page, still_ours: StillOurs) -> Outcome:
-        """Send a page, and wait until Kafka has answered for every message of it.
+    def publish(self, batch: Batch, still_ours: StillOurs) -> Outcome:
+        """Send a batch, and wait until Kafka has answered for every message of it.
 
         Args:
-            page: what to send.
+            batch: what to send.
             still_ours: called at least every half second, on the caller's thread.
 
         Raises:
             Whatever `still_ours` raises; what was queued is taken back first.
         """
-        if page.size <= WAVE_BYTES or len(page.rows) == 1:
-            return self._lanes[0].publish(page, still_ours)
+        if batch.size <= WAVE_BYTES or len(batch.rows) == 1:
+            return self._lanes[0].publish(batch, still_ours)
         called_off = threading.Event()
 
         def check() -> None:
@@ -54,7 +55,7 @@ class Publisher:
 
         going = [
             self._threads.submit(lane.publish, half, check)
-            for lane, half in zip(self._lanes, halves(page), strict=True)
+            for lane, half in zip(self._lanes, halves(batch), strict=True)
         ]
         try:
             while wait(going, SLICE).not_done:
@@ -65,12 +66,12 @@ class Publisher:
         return together(part.result() for part in going)
 
 
-def halves(page: Page) -> tuple[Page, Page]:
-    """Share out the shards of a page, so that both shares have about as many bytes."""
-    shares: tuple[list[int], list[int]] = [], []
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """Share out the shards of a batch, so that both shares have about as many bytes."""
+    shares: tuple[dict[int, Sequence[Row]], dict[int, Sequence[Row]]] = {}, {}
     sizes = [0, 0]
-    for shard, rows in page.rows.items():
+    for shard, rows in batch.rows.items():
         lighter = int(sizes[1] < sizes[0])
-        shares[lighter].append(shard)
+        shares[lighter][shard] = rows
         sizes[lighter] += sum(row[-1] for row in rows)
-    return page.without(shares[1]), page.without(shares[0])
+    return Batch(shares[0], sizes[0]), Batch(shares[1], sizes[1])

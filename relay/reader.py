@@ -15,15 +15,16 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from relay.connection import pin
 from relay.message import Horizon, Page, Position, Row
+from relay.plan import walk_indexes
+from relay.size import SIZE
 
 LATE_ROWS: LiteralString = """
             -- late rows, transaction by transaction: one of them may hold a million
             select late_row.*
             from pg_snapshot_xip(p.seen) as late(xid)
             cross join lateral (
-                select seq, id, topic, key, type, payload, content_type, headers, created_at
+                select seq, id, topic, key, type, payload, content_type, headers, created_at, deliver_after
                 from outbox.message
                 where xid = late.xid and shard = p.shard and seq > p.upto and seq <= p.floor
                 order by seq limit %(rows)s
@@ -34,7 +35,7 @@ LATE_ROWS: LiteralString = """
 
 NEW_ROWS: LiteralString = """
             -- new rows
-            select seq, id, topic, key, type, payload, content_type, headers, created_at
+            select seq, id, topic, key, type, payload, content_type, headers, created_at, deliver_after
             from outbox.message
             where shard = p.shard and seq > greatest(p.floor, p.upto)
               and not pg_visible_in_snapshot(xid, p.seen)
@@ -43,13 +44,9 @@ NEW_ROWS: LiteralString = """
 """
 
 READ: LiteralString = """
--- read_page: 280 bytes are more than what a message costs in Kafka beside its own texts: the framing of its record and
--- the names and fixed values of the CloudEvents headers, with a source of at most 100
+-- read_page
 with due as (
-    select p.shard, m.*,
-           coalesce(octet_length(m.payload), 0) + coalesce(octet_length(m.key), 0)
-           + octet_length(coalesce(m.type, m.topic)) + coalesce(octet_length(m.content_type), 0)
-           + coalesce(octet_length(m.headers::text), 0) + 280 as size
+    select p.shard, m.*, {size} as size
     from unnest(%(shards)s::smallint[], %(seen)s::pg_snapshot[], %(floor)s::bigint[], %(target)s::pg_snapshot[],
                 %(upto)s::bigint[]) as p(shard, seen, floor, target, upto)
     cross join lateral ({rows}) as m
@@ -59,17 +56,18 @@ with due as (
 select null::smallint as shard, coalesce(pg_sequence_last_value('outbox.message_seq'), 0) as seq,
        pg_current_snapshot()::text as id, pg_current_wal_insert_lsn()::text as topic,
        null as key, null as type, null::bytea as payload, null as content_type, null as headers, null as created_at,
-       0 as size
+       false as scheduled, 0 as size
 union all
 (
-    select shard, seq, id::text, topic, key, type, payload, content_type, headers::text, to_json(created_at)::text, size
+    select shard, seq, id::text, topic, key, type, payload, content_type, headers::text, to_json(created_at)::text,
+           deliver_after is not null and deliver_after > clock_timestamp(), size
     from page
     where running - size < %(bytes)s
     limit %(page)s
 )
 union all
-select null, 0, '', pg_current_wal_flush_lsn()::text, null, null, null, null, null, null, 0
-"""
+select null, 0, '', pg_current_wal_flush_lsn()::text, null, null, null, null, null, null, false, 0
+""".replace("{size}", SIZE)
 
 READ_PAGE: LiteralString = READ.replace("{rows}", f"({LATE_ROWS}) union all ({NEW_ROWS}) limit %(rows)s")
 """Reads both ranges."""
@@ -77,18 +75,6 @@ READ_PAGE: LiteralString = READ.replace("{rows}", f"({LATE_ROWS}) union all ({NE
 READ_NEW: LiteralString = READ.replace("{rows}", NEW_ROWS)
 """Reads for snapshots that saw no transaction in progress: half as many indexes to open, most of what a small page
 costs."""
-
-PLAN: dict[LiteralString, str] = {
-    # The planner knows nothing true about a queue. Without sorts and scans to choose, it walks the indexes in order.
-    "enable_sort": "off",
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "max_parallel_workers_per_gather": "0",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
 
 
 class Reader:
@@ -98,17 +84,18 @@ class Reader:
         connection: a session of `relay.connection`; the reader pins its planner settings.
         rows: how many messages a page may have, shared among the shards that are known to have more.
         size: how many bytes of payload and overhead a page may have; the message that crosses it is still in.
+        replicated: whether it is not enough that a page is flushed here.
     """
 
-    def __init__(self, connection: "psycopg.Connection", *, rows: int, size: int) -> None:
+    def __init__(self, connection: "psycopg.Connection", *, rows: int, size: int, replicated: bool = False) -> None:
         self._connection = connection
         self._rows = rows
         self._size = size
+        self._replicated = replicated
         self._last: int | None = None  # the shard that the last page ended in
         self._busy = 0  # shards that had more than the last page took
         self._mean = 0.0  # bytes a message of the last page
-        for name, value in PLAN.items():
-            pin(connection, name, value)
+        walk_indexes(connection)
 
     def close(self) -> None:
         """End the session."""
@@ -131,7 +118,7 @@ class Reader:
         answer: list[Any] = self._connection.execute(
             statement, {**_parameters(shards, positions), **limits}, prepare=True, binary=True
         ).fetchall()
-        page = _page(answer, shards, positions, floor, limits)
+        page = _page(answer, shards, positions, floor, limits, replicated=self._replicated)
         self._learn(page)
         return page
 
@@ -174,11 +161,13 @@ def _page(
     positions: Mapping[int, Position],
     floor: int,
     limits: Mapping[str, int],
+    *,
+    replicated: bool,
 ) -> Page:
     """Make a page of an answer: the head row first, then the messages shard by shard, then the row at the tail."""
     head, tail = answer[0], answer.pop()
     # Asked for at the end, for by then the commits that were under way at the beginning are mostly flushed.
-    flushed = _lsn(tail[3]) >= _lsn(head[3])
+    flushed = not replicated and _lsn(tail[3]) >= _lsn(head[3])
     # The floor of any horizon held is safe with every later snapshot as well, so the highest known one is.
     horizon = Horizon(head[2], max(floor, *(position.seen.floor for position in positions.values())))
     del answer[0]

@@ -1,8 +1,9 @@
 """The loop: read what is due, publish it, checkpoint it; sleep when nothing is.
 
 One cycle reads a page for all leased shards in one round trip, waits until what it read cannot be undone by a crash of
-PostgreSQL, publishes, and moves on in memory; checkpoints are gathered. While Kafka acknowledges a page, the next one
-is being read. Everything here runs on one thread but that reading ahead, which only ever reads.
+PostgreSQL, publishes, and moves on in memory; checkpoints are gathered, unless a message had to be set aside, which is
+recorded with them at once. While Kafka acknowledges a page, the next one is being read. Everything here runs on one
+thread but that reading ahead, which only ever reads, and the sending of held messages, which only ever sends.
 
 When anything here raises, the caller drops the sessions and begins anew from the recorded positions: nothing that
 matters lives in memory alone.
@@ -12,21 +13,20 @@ import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from relay import events
 from relay.bell import Bell
-from relay.blame import Fault
 from relay.checkpoint import Checkpoints, check_sequence
+from relay.custody import Custody, settled_of
+from relay.delivery import Delivery
 from relay.durability import Durability
 from relay.lease import Change, Leases
 from relay.message import Page, Position
-from relay.outcome import Outcome, Refusal, together
+from relay.outcome import Delivered
 from relay.progress import Progress, floor_is_old
-from relay.publisher import Publisher
 from relay.reader import Reader
-from relay.suspects import Suspects
-from relay.trouble import Setbacks, StoppedShards
+from relay.trouble import Setbacks
 
 SURVEY_SECONDS = 0.5
 """Between two looks at the leases: a dead relay's shards are taken within two of these."""
@@ -62,23 +62,27 @@ class Relay:
     reader: Reader
     """On a session of its own, for it also reads on a thread of its own."""
     durability: Durability
-    publisher: Publisher
-    suspects: Suspects
+    delivery: Delivery
+    custody: Custody
     bell: Bell
     pace: Pace
     tell: events.Tell
     stopping: Callable[[], float | None]
     """Says for how many seconds the relay has been told to stop; None while it was not."""
-    published: int = 0
-    """Messages that Kafka has acknowledged to this relay."""
 
+    _published: int = 0
     _progress: Progress = field(default_factory=Progress)
-    _stopped: StoppedShards = field(default_factory=StoppedShards)
     _setbacks: Setbacks = field(default_factory=Setbacks)
     _surveyed: float = 0.0
+    _paused: bool = False
     _change: Change = field(default_factory=Change)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "outbox-read-ahead"))
     _ahead: Future[Page] | None = None
+
+    @property
+    def published(self) -> int:
+        """Messages that Kafka has acknowledged to this relay."""
+        return self._published + self.custody.published
 
     def run(self, enough: Callable[[], bool] | None = None) -> None:
         """Work until told to stop, then record what was done and give up the leases.
@@ -101,18 +105,19 @@ class Relay:
         finally:
             self._thread.shutdown(cancel_futures=True)
         self._record()
+        self.custody.give_up(self.leases.held)
         self.leases.give_up(self.leases.held)
         self.tell(events.Stopped(self.published))
 
     def _finished(self, enough: Callable[[], bool] | None) -> bool:
-        if enough is None:
+        if enough is None or not self.custody.retries.nothing_due:
             return False
         self._record()
         return enough()
 
     def _cycle(self) -> bool:
         """Do what is due; return whether nothing was."""
-        self._retry_stopped()
+        self.custody.tend(self.leases.held)
         page = self._next_page()
         if page is not None:
             self._publish(page)
@@ -129,10 +134,10 @@ class Relay:
         change, self._change = self._change, Change()
         if change.give_up:
             self._record()
+            self.custody.give_up(change.give_up)
             self.leases.give_up(change.give_up)
             self.checkpoints.drop(change.give_up)
             self._progress.drop(change.give_up)
-            self._stopped.go_on(change.give_up)
         gained = self.leases.take(change.take) if change.take else frozenset()
         if gained:
             self._begin(gained)
@@ -149,6 +154,7 @@ class Relay:
         """
         positions = self.checkpoints.load(shards)
         self.checkpoints.append(positions, {})
+        self.custody.take(shards)
         self._progress.add(positions)
 
     def _survey_when_due(self) -> None:
@@ -165,10 +171,10 @@ class Relay:
         if since is not None and since > STOP_SECONDS:
             raise StoppedInTheMiddle
 
-    @property
-    def stopped_shards(self) -> frozenset[int]:
-        """The shards that wait behind a message that Kafka refuses."""
-        return frozenset(self._stopped.waits)
+    def _worth_waiting(self) -> bool:
+        """Whether to wait on for what may take for ever, rather than stop or look after the leases."""
+        self._survey_when_due()
+        return self.stopping() is None and self._change == Change()
 
     def _next_page(self) -> Page | None:
         """The page read ahead, as far as it is still true, or a new one; None when no shard is to be read."""
@@ -177,46 +183,46 @@ class Relay:
             page = self._progress.still_true(ahead.result())
             if page.before:
                 return page
-        positions = self._readable(self._progress.positions)
-        rung = self.bell.rung(positions)
-        positions = {shard: positions[shard] for shard in rung}
+        if self.custody.full:
+            # Rings are heard and not answered; when reading goes on, it begins with a look at all shards.
+            self.bell.rung(())
+            self._paused = True
+            return None
+        if self._paused:
+            self._paused = False
+            self.bell.look_again()
+        rung = self.bell.rung(self._progress.positions)
+        positions = {shard: self._progress.positions[shard] for shard in rung}
         if not positions:
             return None
         page = self.reader.read(positions, self.checkpoints.floor, rows=self._setbacks.rows)
         check_sequence(page.sequence, page.horizon.floor)
         return page
 
-    def _readable(self, positions: dict[int, Position]) -> dict[int, Position]:
-        return {shard: position for shard, position in positions.items() if shard not in self._stopped.waits}
-
     def _read_ahead(self, page: Page) -> None:
         """Begin to read what comes behind a page, before that page is published."""
-        positions = self._readable(self._progress.standing_after(page))
+        positions = self._progress.standing_after(page)
         self._ahead = self._thread.submit(self.reader.read, positions, self.checkpoints.floor)
 
     def _publish(self, page: Page) -> None:
         """Publish a page and move behind what Kafka acknowledged of it."""
         if not page.count:
-            self._progress.settle(page, {})
+            self._progress.settle(page, {}, {})
             if not page.exhausted:
                 self.bell.look_again()
             return
-        if page.unflushed:
-            self.durability.wait(page.unflushed)
-        if not page.exhausted and self._setbacks.rows is None:
+        if page.unflushed and not self.durability.wait(page.unflushed, self._worth_waiting):
+            self.bell.look_again()
+            return
+        if not page.exhausted and self._setbacks.rows is None and not self.custody.full:
             self._read_ahead(page)
-        outcome = self.publisher.publish(page, self._still_ours)
-        if outcome.suspects:
-            rest = page.without(outcome.published)
-            outcome = together([replace(outcome, suspects=False), self.suspects.publish(rest, self._still_ours)])
-        self._settle(page, outcome)
+        delivered = self.delivery.deliver(page.batch, self.custody.waits, self._still_ours)
+        self._settle(page, delivered)
         self.bell.busy(page.count, more=not page.exhausted)
-        for shard, refusal in outcome.refusals.items():
-            self._stop_shard(shard, refusal)
-        if outcome.broker is None:
+        if delivered.broker is None:
             self._setbacks.overcome()
         else:
-            self._suffer(page, outcome.broker)
+            self._suffer(page, delivered.broker)
 
     def _suffer(self, page: Page, reason: str) -> None:
         """Pause; what was not acknowledged is read again from the table."""
@@ -229,39 +235,20 @@ class Relay:
         self.tell(events.BrokerSilent(reason, page.count, self._setbacks.count))
         time.sleep(pause)
 
-    def _settle(self, page: Page, outcome: Outcome) -> None:
-        self._progress.settle(page, outcome.published)
-        if count := sum(outcome.published.values()):
-            self.published += count
-            self.tell(events.Published(count))
-
-    def _stop_shard(self, shard: int, refusal: Refusal) -> None:
-        seconds = self._stopped.stop(shard, time.monotonic(), refusal.fault)
-        _, seq, message_id, topic, *_ = refusal.row
-        self.tell(events.ShardStopped(shard, seq, message_id, topic, refusal.fault, refusal.reason, seconds))
-
-    def _retry_stopped(self) -> None:
-        """Try the messages that shards stopped at once more, alone; where Kafka takes it the shard goes on."""
-        due = self._stopped.due(time.monotonic())
-        if not due:
-            return
-        positions = {shard: self._progress.positions[shard] for shard in due}
-        page = self.reader.read(positions, self.checkpoints.floor, rows=1)
-        if page.unflushed:
-            self.durability.wait(page.unflushed)
-        outcome = self.suspects.publish(page, self._still_ours)
-        self._settle(page, outcome)
-        for shard in page.after:
-            if refusal := outcome.refusals.get(shard):
-                self._stop_shard(shard, refusal)
-            elif outcome.broker is None:
-                self._stopped.go_on([shard])
-                self.bell.look_again()
-                self.tell(events.ShardResumed(shard))
-            else:
-                self._stopped.stop(shard, time.monotonic(), Fault.DESTINATION)
-        if outcome.broker is not None:
-            self.tell(events.BrokerSilent(outcome.broker, page.count, 1))
+    def _settle(self, page: Page, delivered: Delivered) -> None:
+        """Move behind what was published or has to wait; what has to wait is recorded before anything else happens."""
+        self._progress.settle(page, delivered.stuck, settled_of(delivered))
+        if delivered.count:
+            self._published += delivered.count
+            self.tell(events.Published(delivered.count))
+        if holds := delivered.settled():
+            moved = {shard: self._progress.positions[shard] for shard in page.rows}
+            self._append(
+                {**moved, **{shard: self._progress.positions[shard] for shard in self._progress.unrecorded}},
+                dict(self._progress.unrecorded),
+                lambda: self.custody.write(holds),
+            )
+            self.custody.note(holds)
 
     def _record_when_due(self) -> None:
         pace = self.pace
@@ -281,8 +268,10 @@ class Relay:
         if waited and floor_is_old(page.sequence, self.checkpoints.floor):
             self._append(self._progress.positions, dict(self._progress.unrecorded))
 
-    def _append(self, positions: dict[int, Position], sent: dict[int, int]) -> None:
-        self.checkpoints.append(positions, sent)
+    def _append(
+        self, positions: dict[int, Position], sent: dict[int, int], also: Callable[[], None] | None = None
+    ) -> None:
+        self.checkpoints.append(positions, sent, also)
         self._progress.recorded(time.monotonic())
         self.tell(events.Checkpointed(len(positions), sum(sent.values())))
 
@@ -290,7 +279,7 @@ class Relay:
         """Seconds until the leases or a checkpoint want to be looked after."""
         now, pace = time.monotonic(), self.pace
         duties = [self._surveyed + SURVEY_SECONDS - now]
-        duties += self._stopped.seconds_until_due(now)
+        duties += [self.custody.retries.seconds_until_due()]
         wait = self._progress.wait(now, pace.checkpoint_seconds, pace.checkpoint_messages)
         duties += [wait] if wait is not None else []
         return max(0.0, min(duties))

@@ -24,7 +24,7 @@ import psycopg
 from psycopg import sql
 
 from relay.message import Horizon, Position
-from relay.reader import PLAN
+from relay.plan import PLAN
 
 SLOTS = 8
 """The partitions of `outbox.message`."""

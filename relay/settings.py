@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from relay import duration
 from relay.errors import SettingsError
 from relay.kafka_properties import as_text, nearest
+from relay.policy import OnFailure
 from relay.sources import Source, flat, from_environment, from_file
 
 DEFAULT_FILE = Path("relay.toml")
@@ -38,6 +39,9 @@ _MISSING = {
     "kafka_brokers": "KAFKA_BROKERS is not set: where Kafka is, "
     "such as localhost:9092 (also: kafka_brokers in [relay] of relay.toml)",
 }
+
+
+_ON_FAILURE = " or ".join(f'"{choice}"' for choice in OnFailure)
 
 
 def _setting(default: Any, allowed: str, meaning: str, **limits: Any) -> Any:
@@ -79,6 +83,16 @@ class Topic(BaseModel):
     )
     config: Mapping[str, str] = _setting(
         {}, "a table of text, numbers and booleans", "Kafka's topic settings to create it with"
+    )
+    on_failure: OnFailure | None = _setting(
+        None, _ON_FAILURE, "what waits behind a message that Kafka refuses; that of [relay]", strict=False
+    )
+    max_attempts: int | None = _setting(
+        None,
+        "a whole number from 1 to 1000",
+        "how often a message that Kafka refuses is tried until it is dead; that of [relay]",
+        ge=1,
+        le=1_000,
     )
 
     @field_validator("name")
@@ -129,6 +143,11 @@ class Settings(BaseModel):
         False, "true or false", "whether a message whose topic is not listed under [topics] is refused"
     )
     doorbell: bool = _setting(True, "true or false", "whether commits wake the relay; if not, it only polls")
+    durability: Literal["local", "replicated"] = _setting(
+        "local",
+        '"local" or "replicated"',
+        "whether a message is published once PostgreSQL has it on its disk, or only once its standbys have it too",
+    )
     poll_interval_seconds: float = _setting(
         1.0,
         "a number of seconds above 0, up to 60",
@@ -147,6 +166,23 @@ class Settings(BaseModel):
         0.25, "a number of seconds from 0.05 to 5", "how long progress may go unrecorded", ge=0.05, le=5
     )
     checkpoint_messages: int = _whole(20_000, 1, 1_000_000, "after how many messages progress is recorded at once")
+    on_failure: OnFailure = _setting(
+        OnFailure.BLOCK_KEY, _ON_FAILURE, "what waits behind a message that Kafka refuses", strict=False
+    )
+    max_attempts: int = _whole(10, 1, 1_000, "how often a message that Kafka refuses is tried until it is dead")
+    retry_first_seconds: float = _setting(
+        1.0,
+        "a number of seconds from 0.1 to 3600",
+        "until such a message is tried for the second time; each further pause is twice as long",
+        ge=0.1,
+        le=3_600,
+    )
+    retry_longest_seconds: float = _setting(
+        300.0, "a number of seconds from 0.1 to 86400", "what those pauses double up to", ge=0.1, le=86_400
+    )
+    held_limit: int = _whole(
+        100_000, 1, 100_000_000, "how many messages of a topic may wait in order until reading pauses"
+    )
     retention: str = _setting(
         "7d", duration.ALLOWED, "how long sent messages are kept, by the database's clock; 0: no longer than needed"
     )
@@ -165,7 +201,7 @@ class Settings(BaseModel):
             # libpq's own words may quote the password.
             raise ValueError from None
         # A password with a bare / or @ is taken for a host or a database, and would be shown as such.
-        ports = str(parts.get("port", "5432")).split(",")
+        ports = filter(None, str(parts.get("port", "")).split(","))
         if "@" in f"{parts.get('host', '')}{parts.get('dbname', '')}" or not all(map(str.isdecimal, ports)):
             raise ValueError
         return f"postgresql://{rest}"

@@ -15,7 +15,8 @@ import psycopg
 from relay import locks, revision
 from relay.connection import connect, first_line, pin
 from relay.errors import DatabaseUnfit, DatabaseUnreachable, WorkFailed
-from relay.reader import PLAN
+from relay.plan import walk_indexes
+from relay.unsent import demand_positions
 
 COUNTED = 80_000
 """How many pending messages are counted at most, divided evenly among the shards."""
@@ -81,6 +82,11 @@ where locktype = 'advisory' and objsubid = 2 and granted
 order by application_name, pid, objid
 """
 
+READ_HELD = """
+-- read_held: what is set aside, by state
+select state, count(*) from outbox.held_state where settled_as is null group by state order by state
+"""
+
 READ_SHARDS = """
 -- read_shard_count
 select outbox.shard_count()
@@ -111,7 +117,7 @@ class Status:
     """The state of the outbox at one moment.
 
     `pending` is a lower bound where `pending_capped`. `oldest_pending_seconds` is the age of the oldest of the pending
-    messages that were counted, None when there are none. `held` counts messages that are set aside, by reason.
+    messages that were counted, None when there are none. `held` counts messages that are set aside, by state.
     """
 
     pending: int
@@ -140,6 +146,7 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
         DatabaseUnreachable: PostgreSQL does not answer.
         DatabaseUnfit: it cannot serve a relay, or the role may not read the outbox.
         SchemaError: the outbox is missing, too old or too new.
+        PositionsForeign: nobody knows what is pending.
         WorkFailed: counting took longer than `PATIENCE`.
     """
     with connect(database_url, "status") as connection:
@@ -149,7 +156,8 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseUnfit(
                 f"role {connection.info.user} may not read the outbox ({first_line(error)}); "
-                "status needs select on outbox.message, outbox.checkpoint, outbox.snapshot and outbox.schema_version"
+                "status needs select on outbox.message, outbox.held_state, outbox.checkpoint, outbox.snapshot and "
+                "outbox.schema_version"
             ) from None
         except psycopg.errors.QueryCanceled:
             raise WorkFailed(
@@ -161,19 +169,21 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
 
 
 def _read(connection: "psycopg.Connection", most: int) -> Status:
-    for name, value in PLAN.items():
-        pin(connection, name, value)
+    walk_indexes(connection)
     pin(connection, "statement_timeout", PATIENCE)
+    demand_positions(connection)
     (shards,) = connection.execute(READ_SHARDS).fetchall()[0]
     limit = max(1, most // shards)
     holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
-    return summarise(holders, connection.execute(READ_PENDING, {"limit": limit}).fetchall(), limit)
+    counts = connection.execute(READ_PENDING, {"limit": limit}).fetchall()
+    return summarise(holders, counts, limit, dict(connection.execute(READ_HELD).fetchall()))
 
 
 def summarise(
     holders: Iterable[tuple[int, str, int | None]],
     counts: Sequence[tuple[int, datetime, int, float | None]],
     limit: int,
+    held: Mapping[str, int],
 ) -> Status:
     """Put together what was read; pure.
 
@@ -181,6 +191,7 @@ def summarise(
         holders: process id, application name and shard (None: membership) of each lock.
         counts: number, time of its newest checkpoint, pending messages and age of the oldest in seconds of each shard.
         limit: up to how many messages of a shard were counted in each of the ranges.
+        held: how many messages are set aside, by state.
     """
     names: dict[int, str] = {}
     leases: dict[int, int] = {}
@@ -196,7 +207,7 @@ def summarise(
         pending=sum(row.pending for row in rows),
         pending_capped=any(row.pending_capped for row in rows),
         oldest_pending_seconds=max((max(0.0, age) for *_, age in counts if age is not None), default=None),
-        held={},
+        held=held,
         relays=[
             RelayStatus(name, sorted(shard for shard, holder in leases.items() if holder == pid))
             for pid, name in names.items()

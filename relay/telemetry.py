@@ -4,6 +4,7 @@ import logging
 from functools import singledispatch
 
 from relay import events
+from relay.hold import Scope
 
 log = logging.getLogger("relay")
 
@@ -46,24 +47,76 @@ def _(event: events.BrokerSilent) -> None:
     )
 
 
+BEHIND = {
+    Scope.NONE: "nothing waits behind it",
+    Scope.KEY: "later messages of its topic and key wait behind it, in order",
+    Scope.TOPIC: "all later messages of its topic wait behind it, in order",
+}
+
+
 @tell.register
-def _(event: events.ShardStopped) -> None:
-    log.error(
-        "shard %d is stopped by message %s (seq %d, topic %s), fault of the %s: %s; all behind it waits in order, "
-        "next try in %.0f s",
-        event.shard,
-        event.id,
-        event.seq,
-        event.topic,
-        event.fault.value,
-        event.reason,
-        event.retry_seconds,
+def _(event: events.MessageFailed) -> None:
+    hold, failure = event.hold, event.hold.failure
+    assert failure is not None
+    _, seq, id_, topic, *_ = hold.row
+    who = (id_, seq, topic, failure.code, failure.text, hold.attempts)
+    if hold.seconds is None:
+        log.error(
+            "message %s (seq %d, topic %s) was refused, %s: %s; dead after attempt %d, %s until you answer: "
+            "relay replay or relay discard",
+            *(*who, BEHIND[hold.scope]),
+        )
+    else:
+        log.warning(
+            "message %s (seq %d, topic %s) was refused, %s: %s; attempt %d, next in %.0f s, %s",
+            *(*who, hold.seconds, BEHIND[hold.scope]),
+        )
+
+
+@tell.register
+def _(event: events.TopicAway) -> None:
+    hold, failure = event.hold, event.hold.failure
+    assert failure is not None
+    log.warning(
+        "topic %s cannot be written to, %s: %s; its messages wait in order and count no attempt, it is tried again "
+        "every few seconds, other topics go on",
+        *(hold.row[3], failure.code, failure.text),
     )
 
 
 @tell.register
-def _(event: events.ShardResumed) -> None:
-    log.info("shard %d goes on: the message that had stopped it was published", event.shard)
+def _(event: events.TopicBack) -> None:
+    log.info("topic %s is not away any more: what waited for it is published in order", event.topic)
+
+
+@tell.register
+def _(event: events.ReadingPaused) -> None:
+    log.error(
+        "reading is paused, also for other topics: held_limit is %d, and so much waits: %s; it goes on once its topic "
+        "takes messages again, or you discard some (relay failed)",
+        event.limit,
+        ", ".join(f"{topic} {count}" for topic, count in sorted(event.topics.items())),
+    )
+
+
+@tell.register
+def _(_: events.ReadingResumed) -> None:
+    log.info("reading goes on: few enough held messages wait again")
+
+
+@tell.register
+def _(event: events.StandbysBehind) -> None:
+    log.warning(
+        "publishing waits for standbys, for %.0f s now: %s (durability = replicated); nothing is lost, the backlog "
+        "waits: connect a standby, or set durability = local",
+        event.waited_seconds,
+        event.lack,
+    )
+
+
+@tell.register
+def _(event: events.StandbysCaughtUp) -> None:
+    log.info("publishing goes on: the standbys have caught up after %.0f s", event.waited_seconds)
 
 
 @tell.register

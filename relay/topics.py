@@ -116,12 +116,16 @@ def _wanted(settings: Settings) -> dict[str, Topic]:
     """Return what each topic in Kafka should be created with."""
     wanted: dict[str, Topic] = {}
     for logical, topic in settings.topics.items():
-        if wanted.setdefault(topic.name, topic) != topic:
+        if _creation(wanted.setdefault(topic.name, topic)) != _creation(topic):
             raise SettingsError(
                 f"[topics.{logical}] shares the topic {topic.name} with another, but they differ in partitions, "
                 "replication or config: make them equal"
             )
     return wanted
+
+
+def _creation(topic: Topic) -> tuple[object, ...]:
+    return topic.partitions, topic.replication, topic.config
 
 
 def _new(name: str, topic: Topic) -> NewTopic:

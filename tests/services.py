@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg
 import pytest
@@ -73,16 +74,31 @@ def failing_plainly() -> Iterator[None]:
         pytest.fail(str(error), pytrace=False)
 
 
-def start_postgres(running: ExitStack, folder: Path, binaries: Path | None, settings: Mapping[str, str]) -> Postgres:
+def start_postgres(
+    running: ExitStack,
+    folder: Path,
+    binaries: Path | None,
+    settings: Mapping[str, str],
+    follows: Postgres | None = None,
+) -> Postgres:
     """Start a PostgreSQL that ends with the stack."""
     with failing_plainly():
-        return running.enter_context(Postgres(folder, binaries, settings))
+        return running.enter_context(Postgres(folder, binaries, settings, follows=follows))
 
 
-def start_kafka(running: ExitStack, folder: Path) -> Kafka:
-    """Start a Kafka that ends with the stack."""
+def start_kafka(
+    running: ExitStack, folder: Path, properties: Mapping[str, str] = MappingProxyType({}), joins: Kafka | None = None
+) -> Kafka:
+    """Start a Kafka that ends with the stack.
+
+    Args:
+        running: the stack.
+        folder: for its files.
+        properties: those of `server.properties`, above our own.
+        joins: the Kafka whose second broker it becomes.
+    """
     with failing_plainly():
-        return running.enter_context(Kafka(folder))
+        return running.enter_context(Kafka(folder, properties=properties, joins=joins))
 
 
 def create_database(server: Postgres, template: str = "template1") -> str:

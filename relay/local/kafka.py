@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaException, Producer
@@ -49,6 +50,13 @@ log.cleaner.dedupe.buffer.size=16777216
 "Broker Configs"). The session timeout is what a killed broker waits for when it comes back: until then the
 controller takes the broker for a second one of the same number."""
 
+SECOND_BROKER = """\
+process.roles=broker
+node.id=2
+listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+"""
+
 LOGGING = Path(__file__).with_name("kafka-log.properties")
 
 START_SECONDS = 60.0
@@ -62,10 +70,14 @@ class Kafka:
         port: The TCP port on 127.0.0.1 for clients; None for a free one.
         controller_port: Likewise, for the controller.
         heap: How much memory Java may use for objects, as in `-Xmx`.
+        properties: Values for `server.properties`, above `PROPERTIES`.
+        joins: The Kafka whose cluster it joins as a second broker, without a controller; None for a cluster of its own.
 
     Attributes:
         brokers: What clients connect to, `host:port`; the same for as long as this object lives.
         log: The broker's log file.
+        cluster: The identifier of its cluster.
+        controller_port: The port of that cluster's controller.
 
     Raises:
         KafkaUnavailable: Java or Kafka cannot be had.
@@ -78,13 +90,19 @@ class Kafka:
         controller_port: int | None = None,
         *,
         heap: str = "768m",
+        properties: Mapping[str, str] = MappingProxyType({}),
+        joins: "Kafka | None" = None,
     ) -> None:
         self._directory = directory.resolve()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._data = self._directory / "data"
         self._properties = self._directory / "server.properties"
         self._port = port or free_port()
-        self._controller_port = controller_port or free_port()
+        self.controller_port: int = controller_port or (joins.controller_port if joins else free_port())
+        self._joins = joins
+        self.cluster: str = joins.cluster if joins else uuid.uuid4().hex[:22]
+        beside = SECOND_BROKER.format(port=self._port) if joins else ""
+        self._more = beside + "".join(f"{name}={value}\n" for name, value in properties.items())
         self._java = [
             find_java(),
             f"-Xmx{heap}",
@@ -120,7 +138,7 @@ class Kafka:
             ServiceUnavailable: It does not start; the text has the end of its log.
         """
         self._properties.write_text(
-            PROPERTIES.format(port=self._port, controller_port=self._controller_port, data=self._data)
+            PROPERTIES.format(port=self._port, controller_port=self.controller_port, data=self._data) + self._more
         )
         if not (self._data / "meta.properties").exists():
             self._format()
@@ -130,11 +148,16 @@ class Kafka:
         atexit.register(self.close)
         await_answer(self._process, self.log, START_SECONDS, self._answers)
 
-    def stop(self) -> None:
-        """Shut the broker down in order; `start` goes on where it was."""
+    def stop(self, seconds: float = 20.0) -> None:
+        """Shut the broker down in order; `start` goes on where it was.
+
+        Args:
+            seconds: after which it is killed. One that is its own controller may wait in vain for that at the end, when
+                its logs are closed already.
+        """
         if self._process is not None:
             self.resume()
-            self._end(signal.SIGTERM)
+            self._end(signal.SIGTERM, seconds)
 
     def kill(self) -> None:
         """End the broker with SIGKILL; what it acknowledged is in the operating system's hands and stays."""
@@ -158,15 +181,15 @@ class Kafka:
             raise KafkaUnavailable("this Kafka is not running: start it first")
         return self._process
 
-    def _end(self, number: signal.Signals) -> None:
+    def _end(self, number: signal.Signals, seconds: float = 20.0) -> None:
         atexit.unregister(self.close)
-        self._running().end(number)
+        self._running().end(number, seconds)
         self._process = None
 
     def _format(self) -> None:
+        role = "--no-initial-controllers" if self._joins else "--standalone"
         done = subprocess.run(
-            [*self._java, "kafka.tools.StorageTool", "format", "--standalone", "-t", uuid.uuid4().hex[:22],
-             "-c", str(self._properties)],
+            [*self._java, "kafka.tools.StorageTool", "format", role, "-t", self.cluster, "-c", str(self._properties)],
             capture_output=True,
             text=True,
             check=False,
@@ -179,7 +202,7 @@ class Kafka:
             # First without librdkafka, which waits ever longer between its attempts.
             socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
             admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
-            return len(admin.list_topics(timeout=5).brokers) == 1
+            return len(admin.list_topics(timeout=5).brokers) == (2 if self._joins else 1)
         except (OSError, KafkaException):
             return False
 

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from relay.alone import Alone
+from relay.delivery import Delivery
 from relay.envelope import envelope
 from relay.lane import Lane
-from relay.message import Horizon, Page, Position, Row
+from relay.message import Batch, Row
+from relay.policy import OnFailure, Policy, Rule
 from relay.producer import make, settle
 from relay.publisher import Publisher
 from relay.routing import Routes
 from relay.settings import Settings
-from relay.suspects import Suspects
+from relay.waits import Waits
 from tests.faults.broker import (
     MESSAGE_TOO_LARGE,
     NOT_ENOUGH_REPLICAS,
@@ -27,7 +30,6 @@ COUNT = 8
 LARGE = b"." * 400_000
 """Two of these make a wave, so that a page of eight is four requests to one partition."""
 VALUES = [f"m{number}".encode() + LARGE for number in range(COUNT)]
-HERE = Horizon("1:1:", 0)
 
 
 @pytest.fixture
@@ -36,12 +38,12 @@ def broker() -> Iterator[RefusingBroker]:
         yield running
 
 
-def page() -> Page:
+def page() -> Batch:
     rows: list[Row] = [
-        (3, number, f"id-{number}", TOPIC, "k", None, value, None, None, '"2026-01-01T00:00:00+00:00"', len(value))
-        for number, value in enumerate(VALUES)
+        (3, at, f"id-{at}", TOPIC, "k", None, value, None, None, '"2026-01-01T00:00:00+00:00"', False, len(value))
+        for at, value in enumerate(VALUES)
     ]
-    return Page({3: rows}, {3: Position(HERE)}, {3: Position(HERE)}, HERE, 0, None)
+    return Batch.of({3: rows})
 
 
 def still_ours() -> None:
@@ -60,7 +62,7 @@ def test_first_request_that_is_refused_for_a_moment_is_not_lost(broker: Refusing
     outcome = sender.publish(page(), still_ours)
     if not outcome.published:
         outcome = sender.publish(page(), still_ours)
-    assert outcome.published == {3: COUNT}
+    assert outcome.published == {3}
     assert list(dict.fromkeys(broker.written(COUNT))) == VALUES
     sender.close()
 
@@ -69,7 +71,7 @@ def test_several_requests_in_flight_would_lose_it(broker: RefusingBroker) -> Non
     """Shows that the test above can fail: with librdkafka's own defaults the first message is acknowledged and lost."""
     producer = make(
         {"bootstrap.servers": broker.brokers},
-        lambda _: None,
+        lambda _error, _topic: None,
         **{"max.in.flight.requests.per.connection": 5, "linger.ms": 0, "batch.num.messages": 1},
     )
     producer.list_topics(TOPIC, 5)
@@ -85,23 +87,29 @@ def test_nothing_is_written_behind_a_message_that_is_refused_for_good(broker: Re
     broker.refuse(MESSAGE_TOO_LARGE)
     outcome = sender.publish(page(), still_ours)
     assert outcome.suspects
-    assert outcome.published == {}
+    assert outcome.published == set()
     assert broker.written(1, 2) == []
-    assert sender.publish(page(), still_ours).published == {3: COUNT}
+    assert sender.publish(page(), still_ours).published == {3}
     assert list(dict.fromkeys(broker.written(COUNT))) == VALUES
     sender.close()
 
 
-def test_suspects_end_at_the_refused_message_and_say_why(broker: RefusingBroker) -> None:
-    suspects = Suspects({"bootstrap.servers": broker.brokers}, envelope("id", ""), Routes(Settings.model_construct()))
-    broker.refuse(0, 0, MESSAGE_TOO_LARGE)
-    outcome = suspects.publish(page(), still_ours)
-    assert outcome.published == {3: 2}
-    assert outcome.broker is None
-    assert outcome.refusals[3].row[1] == 2
-    assert outcome.refusals[3].reason.startswith("MSG_SIZE_TOO_LARGE")
+def test_refused_message_is_held_with_its_reason_and_those_behind_it_wait(broker: RefusingBroker) -> None:
+    sender = publisher(broker)
+    alone = Alone({"bootstrap.servers": broker.brokers}, envelope("id", ""), Routes(Settings.model_construct()))
+    delivery = Delivery(sender, alone, Policy(Rule(OnFailure.BLOCK_KEY, 10)))
+    # Once as a part of its batch, then when it is sent alone.
+    broker.refuse(MESSAGE_TOO_LARGE, 0, 0, MESSAGE_TOO_LARGE)
+    delivered = delivery.deliver(page(), Waits(), still_ours)
+    assert [row[1] for rows in delivered.published for row in rows] == [0, 1]
+    assert (delivered.broker, delivered.stuck) == (None, {})
+    assert [hold.row[1] for hold in delivered.holds] == [2, 3, 4, 5, 6, 7]
+    refused, *behind = delivered.holds
+    assert refused.failure is not None
+    assert (refused.failure.code, refused.attempts) == ("MSG_SIZE_TOO_LARGE", 1)
+    assert all(hold.failure is None for hold in behind)
     assert broker.written(2) == VALUES[:2]
-    suspects.close()
+    delivery.close()
 
 
 def test_shards_that_were_taken_away_meanwhile_end_the_page_with_nothing_queued(broker: RefusingBroker) -> None:

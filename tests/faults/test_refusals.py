@@ -45,15 +45,15 @@ def test_message_without_a_key_for_a_compacted_topic_is_named_with_its_mend(
 ) -> None:
     compacted = make_topic(config={"cleanup.policy": "compact"})
     with here.judged() as judge:
-        one = here.relay("one")
+        one = here.relay("one", RELAY_RETRY_LONGEST_SECONDS="2")
         enqueue_without_key(here, compacted)
         for number in range(40):
             here.enqueue(1, key=f"locked-{number}")
-        wait_until(lambda: one.said("is stopped by message"), 20)
-        assert one.said("fault of the message: INVALID_RECORD")
+        wait_until(lambda: one.said("was refused, INVALID_RECORD"), 20)
         assert one.said("a compacted topic takes no message without a key")
+        judge.arrived(40)
         change(kafka_admin, compacted, {"cleanup.policy": "delete"})
-        wait_until(lambda: one.said("goes on"), 20)
+        wait_until(lambda: here.states(compacted) == {"sent": 1}, 20)
         assert not judge.verdict().broken
 
 
@@ -63,9 +63,10 @@ def test_topic_that_shrank_below_its_backlog_loses_nothing_and_goes_on_once_it_h
     with here.judged() as judge:
         here.enqueue(20, payload=b"x" * 5_000)
         change(kafka_admin, here.topic, {"max.message.bytes": "1000", "compression.type": "uncompressed"})
-        one = here.relay("one", RELAY_KAFKA_COMPRESSION_TYPE="none")
-        wait_until(lambda: one.said("fault of the message: MSG_SIZE_TOO_LARGE"), 20)
+        one = here.relay("one", RELAY_KAFKA_COMPRESSION_TYPE="none", RELAY_RETRY_LONGEST_SECONDS="2")
+        wait_until(lambda: one.said("was refused, MSG_SIZE_TOO_LARGE"), 20)
         assert one.said("raise the topic's max.message.bytes")
+        assert here.states() == {"retrying": 1, "blocked": 19}
         change(kafka_admin, here.topic, {"max.message.bytes": "100000"})
-        wait_until(lambda: one.said("goes on"), 20)
+        wait_until(lambda: here.states() == {"sent": 20}, 20)
         assert not judge.verdict().broken

@@ -1,23 +1,15 @@
 """PostgreSQL and Kafka are killed and stopped for a minute while writers go on; the topic tells what became of it."""
 
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
 from relay import migrate
 from relay.local.kafka import Kafka
-from tests.conftest import MakeTopic, OwnPostgres
+from tests.conftest import OwnPostgres
 from tests.faults.world import World, wait_until, world
 from tests.fuzz.writers import Writers
 
@@ -105,37 +97,6 @@ def test_kafka_killed_and_stopped_for_a_minute_loses_and_reorders_nothing(
         server.resume()
         writers.stop()
         assert not judge.verdict(120).broken
-
-
-def test_message_that_kafka_refuses_stops_its_shard_loudly_and_loses_nothing(
-    database: str, kafka_brokers: str, make_topic: MakeTopic, tmp_path: Path
-) -> None:
-    small, topic = make_topic(config={"max.message.bytes": "2000"}), make_topic()
-    with world(database, kafka_brokers, topic, tmp_path) as here, here.judged() as judge:
-        one = here.relay("one")
-        here.enqueue(1, key="locked-big", payload=os.urandom(5_000), topic=small)
-        here.enqueue(3, key="locked-big")
-        for number in range(40):
-            here.enqueue(1, key=f"locked-{number}")
-        wait_until(lambda: one.said("is stopped by message"), 20)
-        assert one.said("MSG_SIZE_TOO_LARGE")
-        with psycopg.connect(database) as connection:
-            shards = connection.execute("select shard, key from outbox.message where topic = %s", (topic,)).fetchall()
-        stopped = {shard for shard, key in shards if key == "locked-big"}
-        judge.arrived(sum(1 for shard, _ in shards if shard not in stopped))
-        enlarge(kafka_brokers, small)
-        wait_until(lambda: one.said("goes on"), 20)
-        assert not judge.verdict().broken
-
-
-def enlarge(brokers: str, topic: str) -> None:
-    """Let a topic take larger messages."""
-    entry = ConfigEntry("max.message.bytes", "100000", incremental_operation=AlterConfigOpType.SET)
-    client = AdminClient({"bootstrap.servers": brokers})
-    for done in client.incremental_alter_configs(
-        [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]
-    ).values():
-        done.result(30)
 
 
 def test_relay_that_is_told_to_stop_while_kafka_hangs_ends_cleanly_within_ten_seconds(

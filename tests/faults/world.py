@@ -25,21 +25,34 @@ where locktype = 'advisory' and classid::bigint = %s and objsubid = 2 and grante
 
 
 class RelayProcess:
-    """One `relay run`, or another command; its log goes to a file, so that a failing test can show it."""
+    """One `relay run`, or another command; its log goes to a file, so that a failing test can show it.
 
-    def __init__(self, name: str, environment: dict[str, str], folder: Path, command: Sequence[str]) -> None:
+    Args:
+        name: of the relay.
+        environment: its settings.
+        folder: for its log.
+        command: what it is told to do.
+        program: the module to run: the relay, or one that breaks it on purpose.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        environment: dict[str, str],
+        folder: Path,
+        command: Sequence[str],
+        program: Sequence[str] = ("relay",),
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command = command
+        self._command = [sys.executable, "-m", *program, *command]
         self._environment = {**environment, "RELAY_NAME": name}
         self.start()
 
     def start(self) -> None:
         """Start it, again or for the first time."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "relay", *self._command], env=self._environment, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -90,7 +103,7 @@ class World:
             held = connection.execute(OWNERS, (locks.LEASE,)).fetchall()
         return Counter(name.removeprefix(locks.application_name("")) for _, name in held)
 
-    def wait_until_owned(self, seconds: float = 10, **shards: int) -> None:
+    def wait_until_owned(self, seconds: float = 30, **shards: int) -> None:
         """Wait until the shards are shared out in a certain way."""
         wait_until(lambda: self.owners() == Counter(shards), seconds, lambda: f"{self.owners()}, not {shards}")
 
@@ -102,6 +115,15 @@ class World:
                     "insert into outbox.message (topic, key, payload) values (%s, %s, %s)",
                     (topic or self.topic, key, payload),
                 )
+
+    def states(self, topic: str | None = None) -> Counter[str]:
+        """How many messages of a topic are in which state."""
+        with psycopg.connect(self.database_url) as connection:
+            found = connection.execute(
+                "select state, count(*) from outbox.message_state where topic = %s group by state",
+                (topic or self.topic,),
+            ).fetchall()
+        return Counter(dict(found))
 
     def committed(self) -> list[tuple[str, str, str | None]]:
         """All that must arrive: id, topic and key, in order; free keys have none."""
@@ -135,6 +157,19 @@ class Judge:
         assert self._watch.wait_for(lambda seen: len(_distinct(seen)) >= count, seconds), (
             f"{len(_distinct(self._watch.seen))} of {count} messages came within {seconds} s"
         )
+
+    @property
+    def seen(self) -> list[Seen]:
+        """All that has come by now."""
+        return self._watch.seen
+
+    def arrived_of_key(self, key: str, count: int, seconds: float = 30) -> None:
+        """Wait until so many different messages of a key have come."""
+
+        def enough(seen: list[Seen]) -> bool:
+            return len(_distinct([message for message in seen if message.key == key])) >= count
+
+        assert self._watch.wait_for(enough, seconds), f"{count} messages of {key} did not come within {seconds} s"
 
     def verdict(self, seconds: float = 60) -> Verdict:
         """Wait until everything committed has come, then count it all; what has not come by then is lost."""

@@ -12,8 +12,9 @@ import pytest
 from relay import locks
 from relay.connection import connect
 from relay.errors import AlreadyPruning, PositionsForeign
+from relay.plan import PLAN
 from relay.prune import Fate, Pruned, prune
-from relay.reader import PLAN, Reader
+from relay.reader import Reader
 from relay.ring import LOOK, LOOK_AGAIN, Ring
 from tests.fuzz.pruning import TrustsItsFirstLook
 from tests.integration.sending import Connection, Sender, enqueue, number, pass_time, send_all

@@ -11,7 +11,8 @@ from relay.checkpoint import Checkpoints
 from relay.connection import connect
 from relay.lease import Leases
 from relay.local.postgres import Postgres
-from relay.reader import PLAN, Reader
+from relay.plan import PLAN
+from relay.reader import Reader
 from tests.command import relay
 from tests.services import create_database, drop_database
 

@@ -10,7 +10,7 @@ def row(
     *, type_: str | None = "user_registered", content_type: str | None = "application/json", own: str | None = None
 ) -> Row:
     created_at = '"2026-01-02T03:04:05.678901+00:00"'
-    return (1, 2, "0190-id", "users", "7", type_, b"{}", content_type, own, created_at, 0)
+    return (1, 2, "0190-id", "users", "7", type_, b"{}", content_type, own, created_at, False, 0)
 
 
 def test_a_message_is_described_by_cloudevents_headers() -> None:

@@ -7,31 +7,35 @@ OLD, NEW = Horizon("1:1:", 0), Horizon("9:9:", 50)
 
 
 def row(shard: int, seq: int) -> Row:
-    return (shard, seq, f"id-{seq}", "t", "k", None, b"", None, None, '"2026-01-01T00:00:00+00:00"', 0)
+    return (shard, seq, f"id-{seq}", "t", "k", None, b"", None, None, '"2026-01-01T00:00:00+00:00"', False, 0)
 
 
 def page(rows: dict[int, list[Row]], after: dict[int, Position]) -> Page:
     return Page(rows, dict.fromkeys(after, Position(OLD)), after, NEW, 0, None)
 
 
-def test_a_published_page_moves_its_shards_and_counts_what_is_unrecorded() -> None:
+def test_a_settled_page_moves_its_shards_and_counts_what_was_published_and_is_unrecorded() -> None:
     progress = Progress({1: Position(OLD), 2: Position(OLD)})
-    progress.settle(page({1: [row(1, 5), row(1, 6)]}, {1: Position(NEW), 2: Position(NEW)}), {1: 2})
-    assert progress.positions == {1: Position(NEW), 2: Position(NEW)}
+    whole = page({1: [row(1, 5), row(1, 6)], 2: [row(2, 7)]}, {1: Position(NEW), 2: Position(NEW), 3: Position(NEW)})
+    progress.settle(whole, {}, {2: 1})
+    assert progress.positions == dict.fromkeys([1, 2, 3], Position(NEW))
     assert progress.unrecorded == {1: 2}
 
 
-def test_a_refused_message_leaves_its_shard_just_before_it() -> None:
+def test_a_message_that_is_neither_published_nor_held_leaves_its_shard_just_before_it() -> None:
     progress = Progress({1: Position(OLD)})
-    progress.settle(page({1: [row(1, 5), row(1, 6), row(1, 7)]}, {1: Position(NEW)}), {1: 2})
+    progress.settle(page({1: [row(1, 5), row(1, 6), row(1, 7)]}, {1: Position(NEW)}), {1: 7}, {1: 1})
     assert progress.positions == {1: Position(OLD, NEW, 6)}
+    assert progress.unrecorded == {1: 1}
 
 
-def test_a_shard_whose_first_message_is_refused_stays_where_it_was() -> None:
+def test_a_shard_whose_first_message_is_stuck_stays_where_it_was() -> None:
     before = Position(OLD, NEW, 3)
     progress = Progress({1: before})
-    progress.settle(Page({1: [row(1, 5)]}, {1: before}, {1: Position(NEW)}, Horizon("12:12:", 60), 0, None), {1: 0})
+    stuck = Page({1: [row(1, 5)]}, {1: before}, {1: Position(NEW)}, Horizon("12:12:", 60), 0, None)
+    progress.settle(stuck, {1: 5}, {})
     assert progress.positions == {1: before}
+    assert progress.unrecorded == {}
 
 
 def test_a_page_read_ahead_counts_only_for_shards_that_came_to_stand_where_it_was_read_from() -> None:

@@ -55,6 +55,11 @@ def test_database_url_is_normalised(scheme: str) -> None:
     assert load(ENOUGH | {"DATABASE_URL": f"{scheme}://u:p%40@h:5433/d"}).database_url == "postgresql://u:p%40@h:5433/d"
 
 
+def test_several_servers_may_be_named() -> None:
+    for url in ("postgresql://u@a,b/d", "postgresql://u@a:1,b:2/d?target_session_attrs=read-write"):
+        assert load(ENOUGH | {"DATABASE_URL": url}).database_url == url
+
+
 @pytest.mark.parametrize(
     "url", ["mysql://u:geheim@h/d", "geheim", "postgresql+asyncpg://u:geheim@h/d", "postgresql://u:geheim@[h/d"]
 )
@@ -289,15 +294,18 @@ def test_a_logical_name_with_dots_without_quotes_is_explained(toml: Path) -> Non
 
 def test_a_topic_that_is_no_table_is_refused(toml: Path) -> None:
     toml.write_text("[topics]\norders = 3\n")
-    assert refused({}, toml) == [
-        f"{toml}: [topics.orders] is 3; allowed: a table with any of name, partitions, replication, config"
-    ]
+    known = "name, partitions, replication, config, on_failure, max_attempts"
+    assert refused({}, toml) == [f"{toml}: [topics.orders] is 3; allowed: a table with any of {known}"]
 
 
 def test_every_setting_is_in_the_docs_with_its_variable_and_limits() -> None:
     docs = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-    rows = [line for line in docs.splitlines() if line.startswith("| `")]
-    for name, info in (*FIELDS.items(), *Topic.model_fields.items()):
+    relay, _, topics = docs.partition("## `[topics")
+    for name, info, part in (
+        *((name, info, relay) for name, info in FIELDS.items()),
+        *((name, info, topics) for name, info in Topic.model_fields.items()),
+    ):
+        rows = [line for line in part.splitlines() if line.startswith("| `")]
         extra = info.json_schema_extra
         assert isinstance(extra, dict)
         allowed = f"| {extra['allowed']} |"

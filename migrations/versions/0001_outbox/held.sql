@@ -42,7 +42,7 @@ create index held_due on outbox.held (shard, due_at, seq) where settled_as is nu
 create index held_failed on outbox.held (topic, scope, key, seq) where settled_as is null and failed_at is not null;
 
 -- create_held_ordered: whether anything is left of a key or of a topic in a shard
-create index held_ordered on outbox.held (shard, topic, key) where settled_as is null and scope <> 'none';
+create index held_ordered on outbox.held (shard, topic, scope, key) where settled_as is null and scope <> 'none';
 
 -- create_held_settled: what retention looks for
 create index held_settled on outbox.held (settled_at) where settled_as is not null;

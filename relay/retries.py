@@ -1,0 +1,145 @@
+"""Sends held messages when their turn has come, on a thread of its own: no failure of theirs delays anybody else.
+
+One batch at a time: either those that have failed before, each alone, or those that only waited, in order. What became
+of it is told to the loop, which records it: nothing here writes to the database.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from relay.delivery import Delivery
+from relay.held import Due, Held, Look
+from relay.outcome import Delivered
+from relay.publisher import CalledOff
+from relay.waits import Waits
+
+LOOK_SECONDS = 1.0
+"""At most so long until what an operator replays is noticed, and what another relay found out about a topic."""
+
+SWEEP_SECONDS = 5.0
+"""At most so long until messages are noticed that wait behind nobody any more, because an operator discarded whom they
+waited for; all that wait are looked at for that. Where the relay itself has settled one, it looks at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What became of held messages that were sent again."""
+
+    due: Due
+    delivered: Delivered
+
+
+class Retries:
+    """Watches over the held messages of the shards that a relay leases.
+
+    Args:
+        held: the table.
+        make_delivery: makes what they are sent with, when it is needed for the first time.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self, held: Held, make_delivery: Callable[[], Delivery], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._held = held
+        self._make_delivery = make_delivery
+        self._delivery: Delivery | None = None
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "outbox-retries")
+        self._under_way: Future[Delivered] | None = None
+        self._due = Due()
+        self._called_off = threading.Event()
+        self._next_look = self._next_sweep = 0.0
+        self.nothing_due = False
+        """Whether the last look found nothing to do, not even under way."""
+
+    def close(self) -> None:
+        """Call off what is under way, so that nothing goes out once the leases are given up."""
+        self.call_off()
+        self._thread.shutdown()
+        if self._delivery is not None:
+            self._delivery.close()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a batch is being sent."""
+        return self._under_way is not None
+
+    def look_soon(self, *, sweep: bool = False) -> None:
+        """Look at once: messages were set aside, or some were settled that others waited for."""
+        self._next_look = 0.0
+        if sweep:
+            self._next_sweep = 0.0
+
+    def seconds_until_due(self) -> float:
+        """Until `tend` has something to do."""
+        if self._under_way is not None:
+            # Nothing wakes the loop when the batch is done; it is seldom there, and short.
+            return 0.01
+        return max(0.0, self._next_look - self._clock())
+
+    def finished(self) -> Retried | None:
+        """What was sent, once it is known.
+
+        Raises:
+            Whatever went wrong on the thread.
+        """
+        if self._under_way is None or not self._under_way.done():
+            return None
+        done, self._under_way = self._under_way, None
+        return Retried(self._due, done.result())
+
+    def look(self, shards: Collection[int]) -> Look | None:
+        """Look, when it is time, and begin to send what is due; return what the look found.
+
+        Raises:
+            psycopg.Error: the session is lost.
+        """
+        now = self._clock()
+        if self._under_way is not None or now < self._next_look:
+            return None
+        found = self._held.look(shards)
+        due = self._held.timed(shards) if found.seconds is not None and found.seconds <= 0 else Due()
+        if not due.rows and now >= self._next_sweep:
+            due = self._held.waiting(shards)
+            self._next_sweep = 0.0 if due.rows else self._clock() + SWEEP_SECONDS
+        self._begin(due)
+        self.nothing_due = not due.rows
+        wanted = LOOK_SECONDS if found.seconds is None or found.seconds <= 0 else min(LOOK_SECONDS, found.seconds)
+        self._next_look = self._clock() + wanted
+        return found
+
+    def _begin(self, due: Due) -> None:
+        if not due.rows:
+            return
+        if self._delivery is None:
+            self._delivery = self._make_delivery()
+        self._due, self._called_off = due, threading.Event()
+        self._under_way = self._thread.submit(self._deliver, self._delivery, due)
+
+    def _deliver(self, delivery: Delivery, due: Due) -> Delivered:
+        again = due.again()
+        if again:
+            return delivery.retry(again, due.failed, self._still_wanted)
+        return delivery.deliver(due.batch(), Waits(), self._still_wanted)
+
+    def _still_wanted(self) -> None:
+        if self._called_off.is_set():
+            raise CalledOff
+
+    def patiently(self, seconds: float) -> None:
+        """Wait for what is under way, but not for long; what is not answered for by then is called off."""
+        if self._under_way is not None:
+            wait([self._under_way], seconds)
+            if not self._under_way.done():
+                self.call_off()
+
+    def call_off(self) -> None:
+        """Take back what is under way; it counts as not sent."""
+        self._called_off.set()
+        if self._under_way is not None:
+            wait([self._under_way])
+            self._under_way = None

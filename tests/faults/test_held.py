@@ -1,0 +1,171 @@
+"""Messages that cannot go harm nobody else: held with their error, in order, tried again, replayed when mended."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from relay.judge import read_topics
+from tests.conftest import MakeTopic
+from tests.faults.test_refusals import change
+from tests.faults.world import RelayProcess, World, wait_until, world
+
+LARGE = os.urandom(5_000)
+QUICK = {"RELAY_RETRY_FIRST_SECONDS": "0.1", "RELAY_RETRY_LONGEST_SECONDS": "0.5"}
+
+
+@pytest.fixture
+def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
+    with world(database, kafka_brokers, topic, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def small(make_topic: MakeTopic) -> str:
+    """A topic that takes no large message."""
+    return make_topic(config={"max.message.bytes": "2000"})
+
+
+def relay(here: World, *topics: str, name: str = "one", **settings: str) -> RelayProcess:
+    """Start a relay; `topics` are names with their `on_failure`, as "name=skip"."""
+    rules = {topic: {"on_failure": rule} for topic, rule in (each.split("=") for each in topics)}
+    return here.relay(name, **{**QUICK, "RELAY_TOPICS": json.dumps(rules), **settings})
+
+
+def execute(here: World, statement: str, *values: object) -> None:
+    with psycopg.connect(here.database_url, autocommit=True) as connection:
+        connection.execute(statement.encode(), values)
+
+
+def test_poison_message_blocks_its_key_and_nobody_else(here: World, small: str) -> None:
+    with here.judged() as judge:
+        relay(here)
+        here.enqueue(1, key="a", payload=LARGE, topic=small)
+        here.enqueue(3, key="a", topic=small)
+        here.enqueue(3, key="b", topic=small)
+        here.enqueue(3, key="a")
+        wait_until(lambda: here.states(small) == {"retrying": 1, "blocked": 3, "sent": 3}, 20)
+        judge.arrived(3)
+        assert not judge.verdict().broken
+
+
+def test_dead_message_blocks_its_key_until_it_is_replayed_or_discarded_and_order_is_kept(
+    here: World, small: str, kafka_admin: AdminClient
+) -> None:
+    one = relay(here, RELAY_MAX_ATTEMPTS="3")
+    for key in ("a", "b"):
+        here.enqueue(1, key=key, payload=LARGE, topic=small)
+        here.enqueue(5, key=key, topic=small)
+    wait_until(lambda: here.states(small) == {"dead": 2, "blocked": 10}, 20)
+    assert one.said("dead after attempt 3")
+    execute(
+        here,
+        "update outbox.held set settled_as = 'discarded', settled_at = now() where topic = %s and key = 'b' and dead",
+        small,
+    )
+    wait_until(lambda: here.states(small) == {"dead": 1, "blocked": 5, "discarded": 1, "sent": 5}, 20)
+    change(kafka_admin, small, {"max.message.bytes": "100000"})
+    execute(here, "update outbox.held set due_at = now(), attempts = 0 where topic = %s and dead", small)
+    wait_until(lambda: here.states(small) == {"discarded": 1, "sent": 11}, 20)
+    with psycopg.connect(here.database_url) as connection:
+        wanted = connection.execute(
+            "select id::text from outbox.message where topic = %s and key = 'a' order by seq", (small,)
+        ).fetchall()
+    assert [seen.id for seen in read_topics(here.brokers, [small]) if seen.key == "a"] == [id_ for (id_,) in wanted]
+
+
+def test_skipped_message_blocks_nothing(here: World, small: str) -> None:
+    relay(here, f"{small}=skip", RELAY_MAX_ATTEMPTS="2")
+    here.enqueue(1, key="a", payload=LARGE, topic=small)
+    here.enqueue(5, key="a", topic=small)
+    wait_until(lambda: here.states(small) == {"dead": 1, "sent": 5}, 20)
+
+
+def test_message_without_a_key_blocks_nothing(here: World, small: str) -> None:
+    relay(here, RELAY_MAX_ATTEMPTS="2")
+    execute(here, "insert into outbox.message (topic, payload) values (%s, %s)", small, LARGE)
+    execute(here, "insert into outbox.message (topic) select %s from generate_series(1, 20)", small)
+    wait_until(lambda: here.states(small) == {"dead": 1, "sent": 20}, 20)
+
+
+def test_halting_topic_stops_whole_in_all_relays_and_no_other_topic(
+    here: World, small: str, kafka_admin: AdminClient
+) -> None:
+    with here.judged() as judge:
+        relay(here, f"{small}=halt", RELAY_MAX_ATTEMPTS="2")
+        relay(here, f"{small}=halt", name="two", RELAY_MAX_ATTEMPTS="2")
+        here.wait_until_owned(one=8, two=8)
+        here.enqueue(1, key="a", payload=LARGE, topic=small)
+        wait_until(lambda: here.states(small) == {"dead": 1}, 20)
+        # Each relay looks once a second what others have halted.
+        time.sleep(2.5)
+        for number in range(40):
+            here.enqueue(1, key=f"k{number}", topic=small)
+            here.enqueue(1, key=f"locked-{number}")
+        wait_until(lambda: here.states(small) == {"dead": 1, "blocked": 40}, 20)
+        judge.arrived(40)
+        change(kafka_admin, small, {"max.message.bytes": "100000"})
+        execute(here, "update outbox.held set due_at = now(), attempts = 0 where topic = %s and dead", small)
+        wait_until(lambda: here.states(small) == {"sent": 41}, 30)
+        assert not judge.verdict().broken
+
+
+def test_scheduled_message_is_published_when_its_time_has_come_and_blocks_nobody(here: World) -> None:
+    with here.judged() as judge:
+        relay(here)
+        execute(
+            here,
+            "insert into outbox.message (topic, key, deliver_after) "
+            "values (%s, 'free', clock_timestamp() + interval '6 s')",
+            here.topic,
+        )
+        here.enqueue(5, key="free")
+        judge.arrived(5)
+        wait_until(lambda: here.states() == {"scheduled": 1, "sent": 5}, 5)
+        judge.arrived(6)
+        with psycopg.connect(here.database_url) as connection:
+            late = connection.execute(
+                "select settled_at - due_at between interval '0' and interval '2 s' from outbox.held"
+            ).fetchall()
+        assert late == [(True,)]
+        assert not judge.verdict().broken
+
+
+def test_held_messages_survive_a_killed_relay_in_order(here: World, small: str, kafka_admin: AdminClient) -> None:
+    one = relay(here)
+    here.enqueue(1, key="a", payload=LARGE, topic=small)
+    here.enqueue(5, key="a", topic=small)
+    wait_until(lambda: here.states(small) == {"retrying": 1, "blocked": 5}, 20)
+    one.kill()
+    here.enqueue(5, key="a", topic=small)
+    one.start()
+    wait_until(lambda: here.states(small) == {"retrying": 1, "blocked": 10}, 20)
+    change(kafka_admin, small, {"max.message.bytes": "100000"})
+    wait_until(lambda: here.states(small) == {"sent": 11}, 20)
+    with psycopg.connect(here.database_url) as connection:
+        wanted = connection.execute("select id::text from outbox.message where topic = %s order by seq", (small,))
+        assert [seen.id for seen in read_topics(here.brokers, [small])] == [id_ for (id_,) in wanted]
+
+
+def test_drain_ends_with_what_is_held_and_counts_it(here: World, small: str) -> None:
+    here.enqueue(1, key="a", payload=LARGE, topic=small)
+    here.enqueue(2, key="a", topic=small)
+    here.enqueue(3)
+    drain = here.relay("one", ("drain", "--wait", "60"), RELAY_MAX_ATTEMPTS="1")
+    assert drain.process.wait(60) == 1
+    assert drain.said("published 3 messages, and some are held: 2 blocked, 1 dead; see them with: relay failed")
+
+
+def test_drain_leaves_scheduled_messages_to_their_time(here: World) -> None:
+    execute(
+        here, "insert into outbox.message (topic, deliver_after) values (%s, now() + interval '1 hour')", here.topic
+    )
+    here.enqueue(3)
+    drain = here.relay("one", ("drain", "--wait", "60"))
+    assert drain.process.wait(60) == 0
+    assert here.states() == {"scheduled": 1, "sent": 3}
