@@ -11,6 +11,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from relay.errors import WorkFailed
 from relay.hold import Hold, Scope
 from relay.message import Batch, Row
 from relay.plan import walk_indexes
@@ -249,11 +250,15 @@ class Held:
 
         Raises:
             psycopg.errors.UniqueViolation: one is held already: somebody else owns the shard.
+            WorkFailed: one is not in the table any more.
         """
         scheduled = [hold.row[10] for hold in holds]
         written = self._connection.execute(HOLD, {**_columns(holds), "scheduled": scheduled}).rowcount
         if written != len(holds):
-            raise AssertionError(f"{written} messages were set aside, not {len(holds)}")
+            raise WorkFailed(
+                f"{len(holds) - written} messages that had to be set aside are gone: "
+                "somebody deleted rows of outbox.message"
+            )
 
     def settle(self, sent: Iterable[Row], failed: Sequence[Hold], queues: Iterable[Queue]) -> set[Queue]:
         """Record in one commit what became of held messages.

@@ -25,6 +25,10 @@ SWEEP_SECONDS = 5.0
 waited for; all that wait are looked at for that. Where the relay itself has settled one, it looks at once."""
 
 
+SWEEP_SHARE = 20
+"""Looking in vain at all that wait takes at most one part in so many of the loop's time: many thousands may wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retried:
     """What became of held messages that were sent again."""
@@ -53,7 +57,7 @@ class Retries:
         self._under_way: Future[Delivered] | None = None
         self._due = Due()
         self._called_off = threading.Event()
-        self._next_look = self._next_sweep = 0.0
+        self._next_look = self._next_sweep = self._next_costly_sweep = 0.0
         self._turn = 0
         self.nothing_due = False
         """Whether nothing was due when all was looked at, and nothing was set aside or settled since."""
@@ -122,10 +126,13 @@ class Retries:
         return Due()
 
     def _sweep(self, shards: Collection[int]) -> Due:
-        if self._clock() < self._next_sweep:
+        began = self._clock()
+        if began < max(self._next_sweep, self._next_costly_sweep):
             return Due()
         due = self._held.waiting(shards)
-        self._next_sweep = 0.0 if due.rows else self._clock() + SWEEP_SECONDS
+        now = self._clock()
+        self._next_sweep = 0.0 if due.rows else now + SWEEP_SECONDS
+        self._next_costly_sweep = 0.0 if due.rows else now + SWEEP_SHARE * (now - began)
         self.nothing_due = True
         return due
 
