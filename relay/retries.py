@@ -25,8 +25,9 @@ SWEEP_SECONDS = 5.0
 waited for; all that wait are looked at for that. Where the relay itself has settled one, it looks at once."""
 
 
-SWEEP_SHARE = 20
-"""Looking in vain at all that wait takes at most one part in so many of the loop's time: many thousands may wait."""
+SWEEP_SHARE, CHEAP_SECONDS = 20, 0.1
+"""Looking in vain at all that wait takes at most one part in so many of the loop's time, for many thousands may wait;
+unless it takes no longer than so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,8 @@ class Retries:
         due = self._held.waiting(shards)
         now = self._clock()
         self._next_sweep = 0.0 if due.rows else now + SWEEP_SECONDS
-        self._next_costly_sweep = 0.0 if due.rows else now + SWEEP_SHARE * (now - began)
+        costly = not due.rows and now - began > CHEAP_SECONDS
+        self._next_costly_sweep = now + SWEEP_SHARE * (now - began) if costly else 0.0
         self.nothing_due = True
         return due
 
