@@ -66,7 +66,7 @@ class KafkaAlone(Alone):
         """Nothing is queued here."""
 
     def publish(self, rows: Sequence[Row], _: Callable[[], None], *, doubted: bool = False) -> Answers:
-        assert not doubted
+        del doubted  # Kafka is never silent here, it answers or is down
         if self.kafka.down:
             return Answers(broker="down")
         answers = Answers()
