@@ -29,7 +29,6 @@ MESSAGE_AT_FAULT = frozenset(
         KafkaError.RECORD_LIST_TOO_LARGE,  # larger than a segment of its topic
         KafkaError.INVALID_MSG,
         KafkaError.INVALID_MSG_SIZE,
-        KafkaError.INVALID_TIMESTAMP,
         KafkaError.INVALID_RECORD,  # also a message without a key for a compacted topic
         KafkaError._BAD_MSG,
         KafkaError._BAD_COMPRESSION,
@@ -62,6 +61,7 @@ DESTINATION_AT_FAULT = frozenset(
         KafkaError.KAFKA_STORAGE_ERROR,  # a disk of one partition's leader
         KafkaError.LOG_DIR_NOT_FOUND,
         KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        KafkaError.INVALID_TIMESTAMP,  # which is the time of publishing, by the relay's clock: no message's own
         KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
         KafkaError.INVALID_REQUIRED_ACKS,
         # When the broker was to make the topic itself, and may not.
@@ -151,6 +151,7 @@ MENDS: Mapping[int, str] = {
     KafkaError.MSG_SIZE_TOO_LARGE: "raise the topic's max.message.bytes",
     KafkaError.RECORD_LIST_TOO_LARGE: "raise the topic's segment.bytes",
     KafkaError.INVALID_RECORD: "a compacted topic takes no message without a key; else see the broker's log",
+    KafkaError.INVALID_TIMESTAMP: "set the relay's clock, or the broker's; else raise message.timestamp.after.max.ms",
     KafkaError.NOT_ENOUGH_REPLICAS: "start the brokers that are down, or lower the topic's min.insync.replicas",
     KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND: "start the brokers that are down, or lower min.insync.replicas",
     KafkaError.LEADER_NOT_AVAILABLE: "start the brokers that hold its replicas",

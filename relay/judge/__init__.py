@@ -9,7 +9,20 @@ that shares no code path with the publisher, and compares what it saw with what 
   it grows.
 """
 
-from relay.judge.verdict import Order, Seen, Verdict, order, verdict
+from relay.judge.verdict import Occurrence, Order, Place, Seen, Verdict, occurrences, order, verdict
 from relay.judge.watch import JudgeFailed, Watch, read_topics, watching
 
-__all__ = ["JudgeFailed", "Order", "Seen", "Verdict", "Watch", "order", "read_topics", "verdict", "watching"]
+__all__ = [
+    "JudgeFailed",
+    "Occurrence",
+    "Order",
+    "Place",
+    "Seen",
+    "Verdict",
+    "Watch",
+    "occurrences",
+    "order",
+    "read_topics",
+    "verdict",
+    "watching",
+]

@@ -2,14 +2,15 @@
 
 The judge's only import of confluent_kafka. Guarantees: each partition's messages are yielded in the order of
 their offsets and none is passed over (an offset that Kafka no longer has is an error, not a jump); nothing is
-committed, so that it leaves no consumer group behind; topics and partitions that appear later are read from
-their beginning too; a broker that is away is waited for. It knows nothing of relays, nor of what should be
-there.
+committed, so that it leaves no consumer group behind; topics and partitions that appear later, or are made
+again after they were deleted, are read from their beginning too; a broker that is away is waited for. It knows
+nothing of relays, nor of what should be there.
 """
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported for type checkers
@@ -42,7 +44,10 @@ PASSING = frozenset(
         KafkaError._RESOLVE,  # noqa: SLF001
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,  # a topic just made, not yet known to every broker
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # a topic just made, not yet known to every broker, or just deleted
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
@@ -67,6 +72,8 @@ class Reader:
         self._topics = frozenset(topics)
         self._counter = counter
         self._reached: dict[Partition, int] = {}
+        self._identities: dict[str, str] = {}
+        """By which Kafka tells a topic from a later one of the same name."""
         self._refreshed = float("-inf")
         # A connection of its own: brokers answer in turn, and questions would wait behind an idle fetch.
         self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
@@ -94,7 +101,7 @@ class Reader:
             try:
                 self._find_partitions()
             except KafkaException as error:
-                _raise_unless_passing(error.args[0])
+                self._raise_unless_passing(error.args[0])
         # The first one is waited for; a batch would be waited for until it is full.
         for message in self._consumer.consume(1, WAIT_SECONDS) + self._consumer.consume(BATCH, 0):
             arrived = self._arrived(message)
@@ -129,24 +136,51 @@ class Reader:
     def _find_partitions(self) -> None:
         known = self._admin.list_topics(timeout=METADATA_SECONDS).topics
         self._refreshed = time.monotonic()
+        self._forget_topics_of_old(self._topics & known.keys())
         found = {(name, at) for name in self._topics & known.keys() for at in known[name].partitions}
         fresh = sorted(found - self._reached.keys())
         if fresh:
             self._consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING) for place in fresh])
             self._reached.update(dict.fromkeys(fresh, 0))
 
+    def _forget_topics_of_old(self, names: Collection[str]) -> None:
+        """Leave topics that were deleted and made again, so that they are begun anew."""
+        asked = (
+            self._admin.describe_topics(TopicCollection(list(names)), request_timeout=METADATA_SECONDS) if names else {}
+        )
+        for name, answer in asked.items():
+            with suppress(KafkaException):  # deleted this moment: the next look finds out what became of it
+                identity = str(answer.result().topic_id)
+                if self._identities.setdefault(name, identity) != identity:
+                    self._identities[name] = identity
+                    gone = [place for place in self._reached if place[0] == name]
+                    self._consumer.incremental_unassign([TopicPartition(*place) for place in gone])
+                    for place in gone:
+                        del self._reached[place]
+
     def _arrived(self, message: Message) -> Seen | None:
         """Note how far its partition was read, and make it a `Seen` unless it only tells of an end."""
         error = message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - as above
-            _raise_unless_passing(error)
+            self._raise_unless_passing(error, (message.topic(), message.partition()))
             return None
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None
         assert partition is not None
         assert offset is not None
+        if (topic, partition) not in self._reached:
+            return None  # still of a topic that was deleted
         self._reached[topic, partition] = max(self._reached[topic, partition], offset + (error is None))
         return seen(message, topic, partition, offset, self._counter) if error is None else None
+
+    def _raise_unless_passing(self, error: KafkaError, place: tuple[str | None, int | None] = (None, None)) -> None:
+        if error.code() in PASSING:
+            return
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+            self._find_partitions()
+            if place not in self._reached or self._reached[place] == 0:
+                return  # of a topic that was made again, and is begun anew
+        raise KafkaException(error)
 
 
 def seen(message: Message, topic: str, partition: int, offset: int, counter: str | None) -> Seen:
@@ -176,8 +210,3 @@ def _counter(payload: bytes | str | None, field: str) -> int | None:
         return None
     number = document.get(field) if isinstance(document, dict) else None
     return number if isinstance(number, int) else None
-
-
-def _raise_unless_passing(error: KafkaError) -> None:
-    if error.code() not in PASSING:
-        raise KafkaException(error)

@@ -6,7 +6,7 @@ keeps an old one. *Out of order* is a first occurrence that comes after the firs
 message of its topic and key; that breaks a promise. Messages without a key have no order.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -60,6 +60,16 @@ class Verdict:
 
 Place = tuple[Hashable, int] | None
 """The queue a message belongs to and its place there; None where order means nothing."""
+
+
+class Occurrence(NamedTuple):
+    """What one message that arrived is among those before it."""
+
+    message: Seen
+    repeated: bool
+    """Whether it had come before."""
+    late: bool
+    """Whether a newer message of its topic and key had come before."""
 
 
 def verdict(
@@ -128,20 +138,32 @@ def _identity(message: Seen) -> object:
     return message.id or (message.topic, message.partition, message.offset)
 
 
-def _tally(seen: Iterable[Seen], place_of: Callable[[Seen], Place]) -> Order:
+def occurrences(seen: Iterable[Seen], place_of: Callable[[Seen], Place]) -> Iterator[Occurrence]:
+    """Say of each message what it is among those that came before it.
+
+    Args:
+        seen: what arrived, each partition's messages in the order of their offsets.
+        place_of: where a message belongs in the queue of its topic and key; None where order means nothing.
+    """
     newest: dict[Hashable, int] = {}
     met: set[object] = set()
-    duplicates = stale = out_of_order = 0
     for message in seen:
         identity = _identity(message)
         repeated = identity in met
         met.add(identity)
+        late = False
+        if (at := place_of(message)) is not None:
+            queue, place = at
+            late = place < newest.setdefault(queue, place)
+            newest[queue] = max(newest[queue], place)
+        yield Occurrence(message, repeated=repeated, late=late)
+
+
+def _tally(seen: Iterable[Seen], place_of: Callable[[Seen], Place]) -> Order:
+    distinct = duplicates = stale = out_of_order = 0
+    for _, repeated, late in occurrences(seen, place_of):
+        distinct += not repeated
         duplicates += repeated
-        if (at := place_of(message)) is None:
-            continue
-        queue, place = at
-        late = place < newest.setdefault(queue, place)
-        newest[queue] = max(newest[queue], place)
         stale += late and repeated
         out_of_order += late and not repeated
-    return Order(len(met), duplicates, stale, out_of_order)
+    return Order(distinct, duplicates, stale, out_of_order)

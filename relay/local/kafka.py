@@ -148,11 +148,16 @@ class Kafka:
         atexit.register(self.close)
         await_answer(self._process, self.log, START_SECONDS, self._answers)
 
-    def stop(self) -> None:
-        """Shut the broker down in order; `start` goes on where it was."""
+    def stop(self, seconds: float = 20.0) -> None:
+        """Shut the broker down in order; `start` goes on where it was.
+
+        Args:
+            seconds: after which it is killed. One that is its own controller may wait in vain for that at the end, when
+                its logs are closed already.
+        """
         if self._process is not None:
             self.resume()
-            self._end(signal.SIGTERM)
+            self._end(signal.SIGTERM, seconds)
 
     def kill(self) -> None:
         """End the broker with SIGKILL; what it acknowledged is in the operating system's hands and stays."""
@@ -176,9 +181,9 @@ class Kafka:
             raise KafkaUnavailable("this Kafka is not running: start it first")
         return self._process
 
-    def _end(self, number: signal.Signals) -> None:
+    def _end(self, number: signal.Signals, seconds: float = 20.0) -> None:
         atexit.unregister(self.close)
-        self._running().end(number)
+        self._running().end(number, seconds)
         self._process = None
 
     def _format(self) -> None:

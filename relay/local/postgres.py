@@ -100,12 +100,20 @@ class Postgres:
         """The process id of the running server (of its first process, the postmaster)."""
         return self._running().pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, not stopped, and has not ended by itself."""
+        return self._process is not None and self._process.running
+
     def start(self) -> None:
         """Start the server and return once it accepts connections; after a crash, once it has recovered.
 
         Raises:
             ServiceUnavailable: It does not start; the text has the end of its log.
         """
+        if self._process is not None and not self._process.running:
+            # It ended by itself, as it does when its disk is full; what guarded it goes too.
+            self._process.end()
         if not (self._data / "PG_VERSION").exists():
             self._initialize()
         lines = [f"{name} = '{value}'\n" for name, value in self._settings.items()]

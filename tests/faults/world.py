@@ -25,21 +25,34 @@ where locktype = 'advisory' and classid::bigint = %s and objsubid = 2 and grante
 
 
 class RelayProcess:
-    """One `relay run`, or another command; its log goes to a file, so that a failing test can show it."""
+    """One `relay run`, or another command; its log goes to a file, so that a failing test can show it.
 
-    def __init__(self, name: str, environment: dict[str, str], folder: Path, command: Sequence[str]) -> None:
+    Args:
+        name: of the relay.
+        environment: its settings.
+        folder: for its log.
+        command: what it is told to do.
+        program: the module to run: the relay, or one that breaks it on purpose.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        environment: dict[str, str],
+        folder: Path,
+        command: Sequence[str],
+        program: Sequence[str] = ("relay",),
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command = command
+        self._command = [sys.executable, "-m", *program, *command]
         self._environment = {**environment, "RELAY_NAME": name}
         self.start()
 
     def start(self) -> None:
         """Start it, again or for the first time."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "relay", *self._command], env=self._environment, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""

@@ -18,6 +18,8 @@ INSERT = "insert into outbox.message (topic, key, payload) values (%s, %s, %s)"
 LOCK = "select pg_advisory_xact_lock(hashtextextended(%s, 7))"
 
 Connection = psycopg.Connection[tuple[object, ...]]
+Write = Callable[[Connection, random.Random], int]
+"""Does one transaction, and returns how many rows it has written."""
 
 
 class Writers:
@@ -80,16 +82,7 @@ class Writers:
 
     def _write(self, number: int) -> None:
         random_ = random.Random(f"{self._seed}-{number}")
-        kinds: list[Callable[[Connection, random.Random], int]] = [
-            *[self._plain] * 8,
-            *[self._late] * 3,
-            *[self._early_xid] * 3,
-            *[self._savepoint] * 2,
-            *[self._rolled_back] * 2,
-            self._copied,
-            self._two_phase,
-            self._bulk,
-        ]
+        kinds = self._kinds()
         while True:
             try:
                 with psycopg.connect(self._url, options=self._options) as connection:
@@ -102,6 +95,19 @@ class Writers:
                 time.sleep(0.1)
                 if not self._take(0):
                     return
+
+    def _kinds(self) -> list[Write]:
+        """What a writer chooses from, again and again."""
+        return [
+            *[self._plain] * 8,
+            *[self._late] * 3,
+            *[self._early_xid] * 3,
+            *[self._savepoint] * 2,
+            *[self._rolled_back] * 2,
+            self._copied,
+            self._two_phase,
+            self._bulk,
+        ]
 
     def _key(self, random_: random.Random) -> str:
         return f"{random_.choice(['locked', 'locked', 'free'])}-{random_.randrange(40)}"

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from relay.judge import JudgeFailed, read_topics, watching
 from relay.local.kafka import Kafka
@@ -47,6 +49,29 @@ def test_a_topic_that_appears_later_is_read_from_its_beginning(kafka_brokers: st
         assert watch.wait_for(lambda seen: len(seen) == 10, 30)
         write(kafka_brokers, later, range(10))
         assert len(watch.finish()) == 20
+
+
+def test_a_topic_that_is_made_again_is_read_from_its_new_beginning(
+    kafka_brokers: str, kafka_admin: AdminClient, make_topic: MakeTopic
+) -> None:
+    topic = make_topic(partitions=2)
+    write(kafka_brokers, topic, range(100))
+    with watching(kafka_brokers, [topic]) as watch:
+        assert watch.wait_for(lambda seen: len(seen) == 100, 30)
+        kafka_admin.delete_topics([topic])[topic].result(30)
+        assert wait_until_gone(kafka_admin, topic)
+        kafka_admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+        write(kafka_brokers, topic, range(100, 110))
+        assert watch.wait_for(lambda seen: len(seen) == 110, 30)
+        write(kafka_brokers, topic, range(110, 300))
+        assert {message.id for message in watch.finish()} == {f"{topic}/{n}" for n in range(300)}
+
+
+def wait_until_gone(admin: AdminClient, topic: str) -> bool:
+    deadline = time.monotonic() + 30
+    while topic in admin.list_topics(timeout=10).topics and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return topic not in admin.list_topics(timeout=10).topics
 
 
 def test_a_broker_that_was_killed_is_waited_for(own_kafka: Callable[[], Kafka]) -> None:

@@ -13,6 +13,7 @@ from relay.blame import (
     Fault,
     blames_broker,
     fault_of,
+    mend,
 )
 
 TABLES = {
@@ -53,6 +54,13 @@ def test_every_code_of_the_installed_client_has_one_verdict() -> None:
         assert len(tables) <= 1, name
         elsewhere = name in OTHERS_NEVER_A_PRODUCERS or any(word in name for word in NEVER_A_PRODUCERS)
         assert tables or elsewhere, f"{name} is in no table: a producer may meet it, or say here that it does not"
+
+
+def test_no_message_is_blamed_for_the_relays_clock() -> None:
+    """Timestamps are the relay's own: while its clock is wrong nothing may come nearer to being given up."""
+    error = KafkaError(KafkaError.INVALID_TIMESTAMP)
+    assert fault_of(error) is Fault.DESTINATION
+    assert "the relay's clock" in mend(error)
 
 
 def test_there_are_codes_to_judge() -> None:

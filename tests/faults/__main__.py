@@ -1,0 +1,67 @@
+"""The command `python -m tests.faults`: plays campaigns for as many faults as one likes, and says what was found.
+
+A long run is a row of campaigns, each with a seed of its own that follows from the first, so that any of them can be
+played again alone. Exit codes: 0 every promise held, 1 one did not.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from tests.faults.campaign import Script, run
+from tests.faults.report import summary
+from tests.faults.result import Result
+
+MOST = 60
+"""Faults of one campaign; behind them another begins, with empty servers."""
+
+
+def main() -> int:
+    """Play what the arguments ask for; return the exit code."""
+    options = _options()
+    seed, left = options.seed, options.faults
+    results: list[Result] = []
+    while left > 0:
+        results.append(play(Script(seed, min(left, MOST)), keep=options.keep))
+        left -= MOST
+        seed = random.Random(seed).randrange(10**6)
+        if options.json:
+            options.json.write_text(json.dumps([each.as_json() for each in results], indent=1) + "\n")
+    return 1 if any(result.broken for result in results) else 0
+
+
+def play(script: Script, *, keep: bool) -> Result:
+    """Play one campaign; its logs stay where it is broken, or where they are wanted."""
+    folder = Path(tempfile.mkdtemp(prefix="relay-faults-"))
+    result = run(script, folder, tell)
+    tell(summary(result))
+    if result.broken or keep:
+        tell(f"logs are in {folder}")
+    else:
+        shutil.rmtree(folder)
+    return result
+
+
+def tell(line: str) -> None:
+    """Print a line at once, with the time of day, by which it is found in the logs."""
+    print(f"{datetime.now().astimezone():%H:%M:%S} {line}", flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--faults", type=int, default=MOST, help="how many")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="what decides them")
+    parser.add_argument("--json", type=Path, help="write what was found to this file")
+    parser.add_argument("--keep", action="store_true", help="keep the logs, also where every promise held")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
