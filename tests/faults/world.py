@@ -158,6 +158,11 @@ class Judge:
             f"{len(_distinct(self._watch.seen))} of {count} messages came within {seconds} s"
         )
 
+    @property
+    def distinct(self) -> int:
+        """How many different messages have come."""
+        return len(_distinct(self._watch.seen))
+
     def verdict(self, seconds: float = 60) -> Verdict:
         """Wait until everything committed has come, then count it all; what has not come by then is lost."""
         expected = self._world.committed()
