@@ -11,12 +11,13 @@ that drew a number before (1) had its xid before that (the column order sees to 
 lies below the snapshot's xmax: it is listed as in progress or it is visible. The commit of `append` is (2).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import psycopg
 from psycopg import errors
 
+from relay import origin
 from relay.errors import LeaseLost, PositionsForeign
 from relay.message import Horizon, Position
 
@@ -85,11 +86,12 @@ class Checkpoints:
         self.floor = 0
         """The newest floor that is safe with every snapshot taken from now on; 0 always is."""
 
-    def load(self, shards: Iterable[int]) -> dict[int, Position]:
+    def load(self, shards: Collection[int]) -> dict[int, Position]:
         """Read where some shards stand, from their newest checkpoints. Call it only once they are leased.
 
         Raises:
-            PositionsForeign: the positions were made in another cluster, or the sequence went backwards.
+            PositionsForeign: the positions were made in another cluster, one is missing, or the sequence went
+                backwards.
         """
         found = self._connection.execute(LOAD_POSITIONS, {"shards": list(shards)}).fetchall()
         number = self._number(READ_FLOOR)
@@ -102,6 +104,8 @@ class Checkpoints:
             positions[shard] = Position(seen, target, upto)
             self._batches[shard] = batch
             self._remember(shard, positions[shard], row, target_row)
+        if missing := set(shards) - positions.keys():
+            raise PositionsForeign(origin.nothing_is_published(origin.no_position(missing)))
         return positions
 
     def append(
@@ -191,17 +195,9 @@ class Checkpoints:
 
     def _check_origin(self, system: int, reused: bool) -> None:
         if system != self._system:
-            raise PositionsForeign(
-                f"the recorded positions belong to the cluster {system}, this is {self._system}: it was restored from "
-                "a dump or the relay points at a copy; transaction ids mean nothing here, so nothing is published"
-            )
+            raise PositionsForeign(origin.nothing_is_published(origin.foreign_cluster([system], self._system)))
         if reused:
-            raise PositionsForeign(
-                "outbox.message has rows of new transactions with numbers that were drawn long ago: the sequence "
-                "outbox.message_seq was restarted (a TRUNCATE … RESTART IDENTITY) and has been used again since, or "
-                "somebody wrote xid or seq by hand; these rows would be skipped, so nothing is published. Save them, "
-                "empty the table without RESTART IDENTITY, and enqueue them again"
-            )
+            raise PositionsForeign(origin.nothing_is_published(origin.SEQUENCE_USED_AGAIN))
 
     def _number(self, statement: Any) -> int:
         row = self._connection.execute(statement).fetchone()
@@ -212,11 +208,7 @@ class Checkpoints:
 def check_sequence(number: int, floor: int) -> None:
     """Raise PositionsForeign when the sequence stands below a floor that was read from it before."""
     if number < floor:
-        raise PositionsForeign(
-            f"the sequence outbox.message_seq stands at {number}, but numbers up to {floor} were drawn: it went "
-            "backwards (a TRUNCATE … RESTART IDENTITY, or a restore without sequences), and new rows would hide; "
-            f"stop the writers, run: select setval('outbox.message_seq', {floor}), and start again"
-        )
+        raise PositionsForeign(origin.nothing_is_published(origin.sequence_went_back(number, floor)))
 
 
 def _horizons(positions: Iterable[Position]) -> set[Horizon]:

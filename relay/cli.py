@@ -242,6 +242,31 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     raise typer.Exit(severity(findings))
 
 
+@app.command(epilog="Run it as the owner of the schema, with all relays of this database stopped.")
+def rebase(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")] = False,
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="What to record of the reason in outbox.operator_act.")
+    ] = "",
+) -> None:
+    """Let relays begin anew after a restore from a dump, pg_upgrade or a restarted sequence; nothing is lost."""
+    from relay import consent
+    from relay import rebase as rebasing
+
+    database_url = _settings(context, DATABASE).database_url
+    plan = rebasing.look(database_url)
+    for line in plan.explain():
+        typer.echo(line)
+    if dry_run:
+        typer.echo("nothing was changed (--dry-run)")
+        return
+    consent.demand("Go on?", yes=yes)
+    done = rebasing.rebase(database_url, why or "; ".join(plan.causes))
+    typer.echo(f"written anew: {done.messages:,} messages; writers waited for {done.seconds:.1f} s; start the relays")
+
+
 @app.command()
 def demo() -> None:
     """Show the whole at work for a minute: real PostgreSQL and Kafka, two relays, one of them killed."""

@@ -17,8 +17,9 @@ OLDEST_POSTGRES = 140000
 """`client_connection_check_interval` and `pg_snapshot` functions as used here: PostgreSQL 14 and newer."""
 
 PINNED: dict[LiteralString, str] = {
-    # A checkpoint that a crash could undo would be a promise of progress that was never made.
-    "synchronous_commit": "on",
+    # A checkpoint that a crash could undo would be a promise of progress that was never made. Standbys are not waited
+    # for: without any such a wait never ends, and what a failover undoes of our progress is published once more.
+    "synchronous_commit": "local",
     # A killed relay's backend that is busy would keep its leases until its statement ended.
     "client_connection_check_interval": "1s",
     # A cut network says nothing: the server must find out within 10 s by itself, and give the leases back.
@@ -96,6 +97,7 @@ def connect(database_url: str, relay: str) -> "psycopg.Connection":
             autocommit=True,
             application_name=locks.application_name(relay),
             **KEEPALIVE,  # type: ignore[arg-type]
+            **primary_of_several(database_url),  # type: ignore[arg-type]
         )
     except psycopg.OperationalError as error:
         raise refused(database_url, error) from None
@@ -108,6 +110,13 @@ def connect(database_url: str, relay: str) -> "psycopg.Connection":
         connection.close()
         raise
     return connection
+
+
+def primary_of_several(database_url: str) -> dict[str, str]:
+    """Ask libpq for the primary where a URL names several servers: the first that answers may be a standby."""
+    parts = conninfo_to_dict(database_url)
+    several = "," in str(parts.get("host", parts.get("hostaddr", "")))
+    return {"target_session_attrs": "primary"} if several and "target_session_attrs" not in parts else {}
 
 
 def _prepare(connection: "psycopg.Connection") -> None:
@@ -145,7 +154,9 @@ def where(database_url: str) -> str:
         parts = conninfo_to_dict(database_url)
     except psycopg.ProgrammingError:
         return "DATABASE_URL"
-    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+    hosts, ports = str(parts.get("host", "localhost")).split(","), str(parts.get("port", "")).split(",")
+    servers = zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False)
+    return f"{','.join(f'{host}:{port or 5432}' for host, port in servers)}/{parts.get('dbname', '')}"
 
 
 def first_line(error: BaseException) -> str:

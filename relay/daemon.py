@@ -243,7 +243,9 @@ def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitSta
             raise DatabaseUnreachable("the address of DATABASE_URL leads to several servers, or has just moved")
         return beside
 
-    reader = Reader(session_beside(), rows=settings.page_rows, size=settings.page_bytes)
+    replicated = settings.durability == "replicated"
+    durability = Durability(lease_session, replicated=replicated, tell=tell)
+    reader = Reader(session_beside(), rows=settings.page_rows, size=settings.page_bytes, replicated=replicated)
     doorbell = Doorbell(session_beside()) if settings.doorbell else None
     if doorbell:
         cleanup.callback(doorbell.close)
@@ -261,7 +263,7 @@ def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitSta
         leases=leases,
         checkpoints=Checkpoints(lease_session),
         reader=reader,
-        durability=Durability(lease_session),
+        durability=durability,
         delivery=delivery,
         custody=Custody(held, retries, settings.held_limit, tell),
         bell=Bell(lease_session, doorbell, settings.poll_interval_seconds, stop.woken),

@@ -15,21 +15,16 @@ from relay import revision, rights, topics
 from relay.broker import admin
 from relay.connection import connect, first_line, where
 from relay.errors import BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable
-from relay.findings import Finding, Level, clock, forgers, positions, prepared, pruning, topic
+from relay.findings import Finding, Level, clock, forgers, positions, prepared, pruning, replication, topic
 from relay.settings import Settings
+from relay.unsent import read_marks
 
-READ_POSITIONS = """
--- read_positions: the highest floor and the clusters of the newest checkpoints, beside what this database is
-select coalesce(pg_sequence_last_value('outbox.message_seq'), 0),
-       coalesce(max(greatest(seen.floor, target.floor)), 0),
-       (select system_identifier from pg_control_system()),
-       array_agg(distinct seen.system_identifier)
-from generate_series(0, outbox.shard_count() - 1) as every(shard)
-cross join lateral (
-    select seen, target from outbox.checkpoint where shard = every.shard::smallint order by batch desc limit 1
-) as newest
-join outbox.snapshot as seen on seen.id = newest.seen
-left join outbox.snapshot as target on target.id = newest.target
+READ_REPLICATION = """
+-- read_replication: to a role that may not see more, a standby is there without its state
+select pg_has_role('pg_read_all_stats', 'usage'), current_setting('synchronous_standby_names'), count(*)::int
+from pg_stat_replication as r
+where coalesce(r.state, 'streaming') = 'streaming'
+  and not exists (select from pg_replication_slots as s where s.active_pid = r.pid and s.slot_type = 'logical')
 """
 
 READ_CLOCK = """
@@ -83,6 +78,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     with connection:
         try:
             yield clock(_clock_offset(connection))
+            yield replication(settings.durability, *_row(connection, READ_REPLICATION))
             yield from _outbox(connection)
         except psycopg.OperationalError as error:
             yield Finding("database", Level.UNREACHABLE, f"the session was lost: {first_line(error)}", "try again")
@@ -99,7 +95,7 @@ def _outbox(connection: "psycopg.Connection") -> Iterator[Finding]:
     yield pruning(connection.info.user, rights.missing_for_pruning(connection))
     yield forgers([name for (name,) in connection.execute(READ_FORGERS).fetchall()])
     yield prepared(*_row(connection, READ_PREPARED))
-    yield from positions(*_row(connection, READ_POSITIONS))
+    yield from positions(read_marks(connection))
 
 
 def _schema(connection: "psycopg.Connection") -> Finding:

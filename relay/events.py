@@ -98,6 +98,22 @@ class ReadingResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class StandbysBehind:
+    """A page waits until a failover could not undo it any more; so does all behind it."""
+
+    lack: str
+    """What is missing."""
+    waited_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StandbysCaughtUp:
+    """The standbys have what a page waited for."""
+
+    waited_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """The relay lost its session or its leases: it dropped what was queued and begins anew."""
 
@@ -165,6 +181,8 @@ Event = (
     | TopicBack
     | ReadingPaused
     | ReadingResumed
+    | StandbysBehind
+    | StandbysCaughtUp
     | Interrupted
     | NotThereYet
     | SlotEmptied

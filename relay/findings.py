@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from relay import origin
+from relay.rebase_plan import Marks
+
 if TYPE_CHECKING:
     from relay.topics import TopicState
 
@@ -96,33 +99,41 @@ def pruning(role: str, missing: Sequence[str]) -> Finding:
     )
 
 
-def positions(number: int, floor: int, system: int, recorded: Sequence[int] | None) -> Iterator[Finding]:
-    """Judge whether the recorded positions belong to this cluster and its sequence.
+def replication(durability: str, may_see: bool, names: str, standbys: int) -> Finding:
+    """Judge what a failover could undo.
 
     Args:
-        number: the number last drawn from `outbox.message_seq`.
-        floor: the highest that a newest checkpoint knows of.
-        system: this cluster's identifier.
-        recorded: those that the newest checkpoints were made in.
+        durability: the setting.
+        may_see: whether the role sees how far standbys are.
+        names: `synchronous_standby_names`.
+        standbys: how many stream.
     """
-    if foreign := set(recorded or ()) - {system}:
-        yield Finding(
-            "cluster",
-            Level.PROBLEM,
-            f"positions were recorded in cluster {', '.join(map(str, sorted(foreign)))}, this is {system}",
-            "the database was restored from a dump, or this is a copy: point DATABASE_URL at the original cluster",
-        )
+    found = f"{standbys} standbys stream, durability is {durability}"
+    if durability == "replicated" and not may_see:
+        mend = "the relay must see how far standbys are: grant pg_read_all_stats to its role"
+        return Finding("replication", Level.PROBLEM, found, mend)
+    if durability == "replicated" and not standbys:
+        mend = "nothing is published until one does: connect a standby, or set durability = local"
+        return Finding("replication", Level.PROBLEM, found, mend)
+    if durability == "local" and standbys and not names:
+        mend = "a failover can undo what was published already; where that matters, set durability = replicated"
+        return Finding("replication", Level.WARNING, f"{found}, none is synchronous", mend)
+    return Finding("replication", Level.OK, found)
+
+
+def positions(marks: Marks) -> Iterator[Finding]:
+    """Judge whether the recorded positions belong to this cluster and its sequence."""
+    if marks.foreign:
+        yield Finding("cluster", Level.PROBLEM, origin.foreign_cluster(marks.recorded, marks.here), origin.MEND)
+    elif marks.missing:
+        yield Finding("cluster", Level.PROBLEM, origin.no_position(marks.missing), origin.MEND)
     else:
-        yield Finding("cluster", Level.OK, f"positions were recorded in this cluster ({system})")
-    if number < floor:
-        yield Finding(
-            "sequence",
-            Level.PROBLEM,
-            f"outbox.message_seq stands at {number}, but numbers up to {floor} were drawn: it went backwards",
-            f"stop the writers, run: select setval('outbox.message_seq', {floor}), and start again",
-        )
+        yield Finding("cluster", Level.OK, f"positions were recorded in this cluster ({marks.here})")
+    if marks.sequence_is_back:
+        yield Finding("sequence", Level.PROBLEM, origin.sequence_went_back(marks.number, marks.drawn), origin.MEND)
     else:
-        yield Finding("sequence", Level.OK, f"outbox.message_seq stands at {number}, not below the positions' {floor}")
+        found = f"outbox.message_seq stands at {marks.number}, not below the positions' {marks.drawn}"
+        yield Finding("sequence", Level.OK, found)
 
 
 def topic(state: "TopicState") -> Finding:

@@ -87,7 +87,7 @@ class Page:
     sequence: int
     """The number last drawn from the sequence, as the read saw it; a hint of distance, never a floor."""
     unflushed: str | None
-    """The WAL position that must be flushed before the page may be published; None when it already was."""
+    """The WAL position that must be durable before the page may be published; None when it already was."""
     size: int = 0
     """The bytes of all its messages, as they count themselves."""
 

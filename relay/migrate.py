@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.exc import DBAPIError
 
 from relay import revision
-from relay.connection import STANDBY, first_line, refused, unfit, where
+from relay.connection import STANDBY, first_line, primary_of_several, refused, unfit, where
 from relay.errors import DatabaseUnfit, RelayError, SchemaError, SettingsError, UserMistake, WorkFailed
 from relay.revision import Check, State
 
@@ -222,7 +222,13 @@ def _parsable(conninfo: str) -> str:
 
 
 def _connect(conninfo: str) -> "psycopg.Connection":
-    opened = psycopg.connect(conninfo, connect_timeout=5, application_name=APPLICATION, autocommit=True)
+    opened = psycopg.connect(
+        conninfo,
+        connect_timeout=5,
+        application_name=APPLICATION,
+        autocommit=True,
+        **primary_of_several(conninfo),  # type: ignore[arg-type]
+    )
     try:
         _demand_fit(opened)
         opened.autocommit = False

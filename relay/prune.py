@@ -18,7 +18,7 @@ from psycopg import errors
 from relay import locks, rights
 from relay.checkpoint import Checkpoints
 from relay.connection import connect, first_line
-from relay.errors import AlreadyPruning, DatabaseUnfit, DatabaseUnreachable
+from relay.errors import AlreadyPruning, DatabaseUnfit, DatabaseUnreachable, WorkFailed
 from relay.ring import Ring, Slot, rotation_is_due
 from relay.thinning import Thinned, Thinning
 
@@ -115,14 +115,19 @@ def run(database_url: str, retention: float, *, dry_run: bool = False) -> Pruned
         SchemaError: the outbox is missing, too old or too new.
         PositionsForeign: what is recorded as sent cannot be trusted here.
         AlreadyPruning: somebody else does it at the moment.
+        WorkFailed: PostgreSQL refused something else.
     """
     with connect(database_url, "prune") as connection:
         try:
             return prune(connection, retention, dry_run=dry_run)
         except errors.InsufficientPrivilege as error:
             raise DatabaseUnfit(f"role {connection.info.user} may not prune ({first_line(error)})") from None
-        except psycopg.OperationalError as error:
-            raise DatabaseUnreachable(f"the session was lost: {first_line(error)}; try again") from None
+        except psycopg.Error as error:
+            if connection.broken:
+                raise DatabaseUnreachable(f"the session was lost: {first_line(error)}; try again") from None
+            raise WorkFailed(
+                f"PostgreSQL refused a step ({first_line(error)}); what was done before it stays done; try again"
+            ) from None
 
 
 def prune(
@@ -197,15 +202,13 @@ class Run:
         reports = {slot.number: self._treat(slot) for slot in slots if not self._stopping()}
         today = next(slot for slot in slots if slot.today)
         due = rotation_is_due(today, self._retention / PERIODS) and not self._stopping()
-        free = today.next in reports and reports[today.next].fate in (Fate.EMPTY, Fate.EMPTIED)
-        if due and free:
-            reports[today.number] = self._move_on(today)
+        rotated = due and self._move_on(today, reports)
         return Pruned(
             dry_run=self._dry_run,
             retention_seconds=self._retention,
-            today=today.next if due and free else today.number,
-            rotated=due and free,
-            rotation_waits=due and not free,
+            today=today.next if rotated else today.number,
+            rotated=rotated,
+            rotation_waits=due and not rotated,
             slots=tuple(reports.values()),
             deleted=self._thin(),
         )
@@ -234,15 +237,19 @@ class Run:
     def _left_alone(self, slot: Slot) -> SlotReport:
         """Say why a slot is not emptied."""
         each = max(1, COUNTED // len(self._newest))
-        unsent = self._ring.look(slot.number, self._newest, most=each).due
-        fate = Fate.UNSENT if unsent else Fate.KEPT
-        return SlotReport(slot.number, fate, slot.bytes, unsent, unsent_capped=unsent >= each)
+        unsent = self._ring.look(slot.number, self._newest, most=each)
+        fate = Fate.UNSENT if unsent.due else Fate.KEPT
+        return SlotReport(slot.number, fate, slot.bytes, unsent.due, unsent.capped)
 
-    def _move_on(self, today: Slot) -> SlotReport:
-        """Let new rows go to the next slot, and empty the one left behind if all in it is old enough by now."""
+    def _move_on(self, today: Slot, reports: dict[int, SlotReport]) -> bool:
+        """Let new rows go to the next slot if that is empty; empty the one left behind if all in it is old enough."""
+        following = reports.get(today.next)
+        if following is None or following.fate not in (Fate.EMPTY, Fate.EMPTIED):
+            return False
         if not self._dry_run:
             self._ring.rotate(today.next)
-        return self._empty(today)
+        reports[today.number] = self._empty(today)
+        return True
 
     def _thin(self) -> Thinned:
         thinning = Thinning(self._connection, self._retention)

@@ -84,12 +84,14 @@ class Reader:
         connection: a session of `relay.connection`; the reader pins its planner settings.
         rows: how many messages a page may have, shared among the shards that are known to have more.
         size: how many bytes of payload and overhead a page may have; the message that crosses it is still in.
+        replicated: whether it is not enough that a page is flushed here.
     """
 
-    def __init__(self, connection: "psycopg.Connection", *, rows: int, size: int) -> None:
+    def __init__(self, connection: "psycopg.Connection", *, rows: int, size: int, replicated: bool = False) -> None:
         self._connection = connection
         self._rows = rows
         self._size = size
+        self._replicated = replicated
         self._last: int | None = None  # the shard that the last page ended in
         self._busy = 0  # shards that had more than the last page took
         self._mean = 0.0  # bytes a message of the last page
@@ -116,7 +118,7 @@ class Reader:
         answer: list[Any] = self._connection.execute(
             statement, {**_parameters(shards, positions), **limits}, prepare=True, binary=True
         ).fetchall()
-        page = _page(answer, shards, positions, floor, limits)
+        page = _page(answer, shards, positions, floor, limits, replicated=self._replicated)
         self._learn(page)
         return page
 
@@ -159,11 +161,13 @@ def _page(
     positions: Mapping[int, Position],
     floor: int,
     limits: Mapping[str, int],
+    *,
+    replicated: bool,
 ) -> Page:
     """Make a page of an answer: the head row first, then the messages shard by shard, then the row at the tail."""
     head, tail = answer[0], answer.pop()
     # Asked for at the end, for by then the commits that were under way at the beginning are mostly flushed.
-    flushed = _lsn(tail[3]) >= _lsn(head[3])
+    flushed = not replicated and _lsn(tail[3]) >= _lsn(head[3])
     # The floor of any horizon held is safe with every later snapshot as well, so the highest known one is.
     horizon = Horizon(head[2], max(floor, *(position.seen.floor for position in positions.values())))
     del answer[0]

@@ -110,7 +110,10 @@ class Relay:
         self.tell(events.Stopped(self.published))
 
     def _finished(self, enough: Callable[[], bool] | None) -> bool:
-        if enough is None or not self.custody.retries.nothing_due:
+        if enough is None:
+            return False
+        if not self.custody.retries.nothing_due:
+            self.custody.retries.look_soon(sweep=True)
             return False
         self._record()
         return enough()
@@ -171,6 +174,11 @@ class Relay:
         if since is not None and since > STOP_SECONDS:
             raise StoppedInTheMiddle
 
+    def _worth_waiting(self) -> bool:
+        """Whether to wait on for what may take for ever, rather than stop or look after the leases."""
+        self._survey_when_due()
+        return self.stopping() is None and self._change == Change()
+
     def _next_page(self) -> Page | None:
         """The page read ahead, as far as it is still true, or a new one; None when no shard is to be read."""
         if self._ahead is not None:
@@ -206,8 +214,9 @@ class Relay:
             if not page.exhausted:
                 self.bell.look_again()
             return
-        if page.unflushed:
-            self.durability.wait(page.unflushed)
+        if page.unflushed and not self.durability.wait(page.unflushed, self._worth_waiting):
+            self.bell.look_again()
+            return
         if not page.exhausted and self._setbacks.rows is None and not self.custody.full:
             self._read_ahead(page)
         delivered = self.delivery.deliver(page.batch, self.custody.waits, self._still_ours)
@@ -243,6 +252,8 @@ class Relay:
                 lambda: self.custody.write(holds),
             )
             self.custody.note(holds)
+        if again := delivered.unsettled():
+            self.custody.forget(again)
 
     def _record_when_due(self) -> None:
         pace = self.pace

@@ -75,38 +75,42 @@ left join lateral (
 """
 
 LOOK: LiteralString = """
--- look: how many rows in a slot are visible and not covered by a position, up to a number in each range of a shard, and
--- the snapshot that says so. Three ranges make up all of them: above both marks; below, of the transactions that a
--- snapshot lists as in progress; and between the target's floor and upto, of those that the target does not know.
-select count(due.seq), pg_current_snapshot()::text
+-- look: how many rows in a slot are visible and not covered by a position, whether a shard may have more than were
+-- counted, and the snapshot that says so. Three ranges make up all of them: above both marks; below, of the
+-- transactions that a snapshot lists as in progress; and between the target's floor and upto, of those that the target
+-- does not know.
+select sum(found.due)::bigint, max(found.due) >= %(most)s, pg_current_snapshot()::text
 from unnest(%(shards)s::smallint[], %(seen)s::pg_snapshot[], %(floor)s::bigint[], %(target)s::pg_snapshot[],
             %(target_floor)s::bigint[], %(upto)s::bigint[]) as p(shard, seen, floor, target, target_floor, upto)
 cross join lateral (
-    (
-        select seq from outbox.{slot}
-        where shard = p.shard and seq > greatest(p.floor, p.upto) and not pg_visible_in_snapshot(xid, p.seen)
-        order by seq limit %(most)s
-    )
-    union all
-    (
-        select late_row.seq
-        from (select pg_snapshot_xip(p.seen) union select pg_snapshot_xip(p.target)) as late(xid)
-        cross join lateral (
+    select count(*) as due
+    from (
+        (
             select seq from outbox.{slot}
-            where xid = late.xid and shard = p.shard and seq <= greatest(p.floor, p.upto)
-              and seq > case when pg_visible_in_snapshot(late.xid, p.target) then p.upto else 0 end
+            where shard = p.shard and seq > greatest(p.floor, p.upto) and not pg_visible_in_snapshot(xid, p.seen)
             order by seq limit %(most)s
-        ) as late_row
-        limit %(most)s
-    )
-    union all
-    (
-        select seq from outbox.{slot}
-        where shard = p.shard and seq > greatest(p.floor, p.target_floor) and seq <= p.upto
-          and xid >= pg_snapshot_xmax(p.target)
-        order by seq limit %(most)s
-    )
-) as due
+        )
+        union all
+        (
+            select late_row.seq
+            from (select pg_snapshot_xip(p.seen) union select pg_snapshot_xip(p.target)) as late(xid)
+            cross join lateral (
+                select seq from outbox.{slot}
+                where xid = late.xid and shard = p.shard and seq <= greatest(p.floor, p.upto)
+                  and seq > case when pg_visible_in_snapshot(late.xid, p.target) then p.upto else 0 end
+                order by seq limit %(most)s
+            ) as late_row
+            limit %(most)s
+        )
+        union all
+        (
+            select seq from outbox.{slot}
+            where shard = p.shard and seq > greatest(p.floor, p.target_floor) and seq <= p.upto
+              and xid >= pg_snapshot_xmax(p.target)
+            order by seq limit %(most)s
+        )
+    ) as row_due
+) as found
 """
 
 SET_LOCAL = """
@@ -134,7 +138,8 @@ truncate outbox.{slot}
 READ_HOLDERS: LiteralString = """
 -- read_holders: who has a lock on a slot. A prepared transaction has no pid; of other roles' sessions little is shown.
 select distinct coalesce(
-    'pid ' || l.pid || coalesce(' (' || nullif(a.application_name, '') || ')', '') || coalesce(', ' || a.state, '')
+    'pid ' || l.pid || coalesce(' (' || coalesce(nullif(a.application_name, ''), a.backend_type) || ')', '')
+    || coalesce(', ' || a.state, '')
     || coalesce(', in a transaction for ' || round(extract(epoch from clock_timestamp() - a.xact_start)) || ' s', ''),
     'a prepared transaction (see pg_prepared_xacts)')
 from pg_locks as l
@@ -167,9 +172,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How many rows in a slot a position does not cover, as far as they were counted, and the snapshot that says so."""
+    """How many rows in a slot some positions do not cover, and the snapshot that says so."""
 
     due: int
+    capped: bool
+    """Whether there may be more, which were not counted."""
     snapshot: str
 
 
@@ -209,7 +216,10 @@ class Ring:
         }
 
     def look(self, slot: int, positions: Mapping[int, Position], *, most: int = 1) -> Look:
-        """Count the rows in a slot that some positions do not cover, of each shard about `most`. Locks nobody out."""
+        """Count the rows in a slot that some positions do not cover, of each shard `most` or a few more.
+
+        It locks nobody out.
+        """
         with self._transaction():
             row = self._execute(LOOK, slot, {**_parameters(positions), "most": most}).fetchone()
         assert row is not None

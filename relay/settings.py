@@ -143,6 +143,11 @@ class Settings(BaseModel):
         False, "true or false", "whether a message whose topic is not listed under [topics] is refused"
     )
     doorbell: bool = _setting(True, "true or false", "whether commits wake the relay; if not, it only polls")
+    durability: Literal["local", "replicated"] = _setting(
+        "local",
+        '"local" or "replicated"',
+        "whether a message is published once PostgreSQL has it on its disk, or only once its standbys have it too",
+    )
     poll_interval_seconds: float = _setting(
         1.0,
         "a number of seconds above 0, up to 60",
@@ -196,7 +201,7 @@ class Settings(BaseModel):
             # libpq's own words may quote the password.
             raise ValueError from None
         # A password with a bare / or @ is taken for a host or a database, and would be shown as such.
-        ports = str(parts.get("port", "5432")).split(",")
+        ports = filter(None, str(parts.get("port", "")).split(","))
         if "@" in f"{parts.get('host', '')}{parts.get('dbname', '')}" or not all(map(str.isdecimal, ports)):
             raise ValueError
         return f"postgresql://{rest}"

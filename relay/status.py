@@ -16,6 +16,7 @@ from relay import locks, revision
 from relay.connection import connect, first_line, pin
 from relay.errors import DatabaseUnfit, DatabaseUnreachable, WorkFailed
 from relay.plan import walk_indexes
+from relay.unsent import demand_positions
 
 COUNTED = 80_000
 """How many pending messages are counted at most, divided evenly among the shards."""
@@ -145,6 +146,7 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
         DatabaseUnreachable: PostgreSQL does not answer.
         DatabaseUnfit: it cannot serve a relay, or the role may not read the outbox.
         SchemaError: the outbox is missing, too old or too new.
+        PositionsForeign: nobody knows what is pending.
         WorkFailed: counting took longer than `PATIENCE`.
     """
     with connect(database_url, "status") as connection:
@@ -169,6 +171,7 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
 def _read(connection: "psycopg.Connection", most: int) -> Status:
     walk_indexes(connection)
     pin(connection, "statement_timeout", PATIENCE)
+    demand_positions(connection)
     (shards,) = connection.execute(READ_SHARDS).fetchall()[0]
     limit = max(1, most // shards)
     holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()

@@ -105,6 +105,21 @@ def _(_: events.ReadingResumed) -> None:
 
 
 @tell.register
+def _(event: events.StandbysBehind) -> None:
+    log.warning(
+        "publishing waits for standbys, for %.0f s now: %s (durability = replicated); nothing is lost, the backlog "
+        "waits: connect a standby, or set durability = local",
+        event.waited_seconds,
+        event.lack,
+    )
+
+
+@tell.register
+def _(event: events.StandbysCaughtUp) -> None:
+    log.info("publishing goes on: the standbys have caught up after %.0f s", event.waited_seconds)
+
+
+@tell.register
 def _(event: events.Interrupted) -> None:
     log.warning(
         "interrupted: %s; nothing is lost, progress is read anew from the database in %.1f s",

@@ -28,9 +28,18 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class OwnPostgres(Protocol):
-    """Starts a PostgreSQL; `settings` are those of `postgresql.conf`, above the session's."""
+    """Starts a PostgreSQL; `settings` are those of `postgresql.conf`, above the session's.
 
-    def __call__(self, binaries: Path | None = None, *, settings: Mapping[str, str] = NOTHING) -> Postgres: ...
+    As a standby, when it is said which server it `follows`.
+    """
+
+    def __call__(
+        self,
+        binaries: Path | None = None,
+        *,
+        settings: Mapping[str, str] = NOTHING,
+        follows: Postgres | None = None,
+    ) -> Postgres: ...
 
 
 class MakeTopic(Protocol):
@@ -82,9 +91,14 @@ def own_postgres(services_folder: Path) -> Iterator[OwnPostgres]:
     """Starts servers that the test may crash: `own_postgres(settings={"max_prepared_transactions": "0"})`."""
     with ExitStack() as running:
 
-        def start(binaries: Path | None = None, *, settings: Mapping[str, str] = NOTHING) -> Postgres:
+        def start(
+            binaries: Path | None = None,
+            *,
+            settings: Mapping[str, str] = NOTHING,
+            follows: Postgres | None = None,
+        ) -> Postgres:
             folder = services.new_folder(services_folder, "postgres")
-            return services.start_postgres(running, folder, binaries, {**SETTINGS, **settings})
+            return services.start_postgres(running, folder, binaries, {**SETTINGS, **settings}, follows)
 
         yield start
 

@@ -74,10 +74,16 @@ def failing_plainly() -> Iterator[None]:
         pytest.fail(str(error), pytrace=False)
 
 
-def start_postgres(running: ExitStack, folder: Path, binaries: Path | None, settings: Mapping[str, str]) -> Postgres:
+def start_postgres(
+    running: ExitStack,
+    folder: Path,
+    binaries: Path | None,
+    settings: Mapping[str, str],
+    follows: Postgres | None = None,
+) -> Postgres:
     """Start a PostgreSQL that ends with the stack."""
     with failing_plainly():
-        return running.enter_context(Postgres(folder, binaries, settings))
+        return running.enter_context(Postgres(folder, binaries, settings, follows=follows))
 
 
 def start_kafka(

@@ -57,6 +57,8 @@ class Postgres:
         directory: Its folder, made when it is not there; a cluster found in it is used.
         binaries: The folder of the programs to run; None for what `find_binaries` finds.
         settings: Values for `postgresql.conf`, above `SETTINGS`.
+        follows: The running server, of the same version, that this one is to be a standby of; it is made from a base
+            backup of that. Its `cluster_name` is what `synchronous_standby_names` knows it by.
 
     Attributes:
         port: The TCP port on 127.0.0.1, the same for as long as this object lives.
@@ -68,6 +70,8 @@ class Postgres:
         directory: Path,
         binaries: Path | None = None,
         settings: Mapping[str, str] = MappingProxyType({}),
+        *,
+        follows: "Postgres | None" = None,
     ) -> None:
         self._home = Home(directory)
         self._binaries = self._home.programs(binaries or find_binaries())
@@ -75,6 +79,7 @@ class Postgres:
         self.log = directory / "postgres.log"
         self._settings = {**SETTINGS, "port": str(self.port), **settings}
         self._data = self._home.path / "data"
+        self._follows = follows
         self._process: Process | None = None
 
     def __enter__(self) -> Self:
@@ -149,6 +154,16 @@ class Postgres:
         self._free_shared_memory()
         self._process = None
 
+    def promote(self) -> None:
+        """Make a primary of a standby: it replays what it has received, and takes writes from then on.
+
+        Raises:
+            ServiceUnavailable: It did not happen within a minute.
+        """
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            if connection.execute("select pg_promote(true, 60)").fetchone() != (True,):
+                raise ServiceUnavailable(f"a standby was not promoted within 60 s; its log is {self.log}")
+
     def pause(self) -> None:
         """Stop all processes of the server with SIGSTOP: connections stay open and get no answer."""
         process = self._running()
@@ -182,9 +197,12 @@ class Postgres:
     def _initialize(self) -> None:
         data = self._home.own("data")
         # Without --no-sync it would spend seconds on a slow disk, to survive what only a real power cut does.
-        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        program, options = "initdb", ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
+        if self._follows:
+            program, options = "pg_basebackup", ["--dbname", self._follows.url(), "--write-recovery-conf"]
+            options += ["--checkpoint=fast"]
         done = subprocess.run(
-            [self._binaries / "initdb", "-D", data, *options],
+            [self._binaries / program, "-D", data, "--no-sync", *options],
             capture_output=True,
             text=True,
             check=False,
@@ -192,7 +210,7 @@ class Postgres:
             **self._home.identity,
         )
         if done.returncode != 0:
-            raise ServiceUnavailable(f"initdb of {self._binaries} ended with {done.returncode}:\n{done.stderr}")
+            raise ServiceUnavailable(f"{program} of {self._binaries} ended with {done.returncode}:\n{done.stderr}")
 
     def _free_shared_memory(self) -> None:
         """Remove the System V segment that tells a new server of an old one; a power cut leaves none."""

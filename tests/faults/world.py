@@ -159,9 +159,17 @@ class Judge:
         )
 
     @property
-    def distinct(self) -> int:
-        """How many different messages have come."""
-        return len(_distinct(self._watch.seen))
+    def seen(self) -> list[Seen]:
+        """All that has come by now."""
+        return self._watch.seen
+
+    def arrived_of_key(self, key: str, count: int, seconds: float = 30) -> None:
+        """Wait until so many different messages of a key have come."""
+
+        def enough(seen: list[Seen]) -> bool:
+            return len(_distinct([message for message in seen if message.key == key])) >= count
+
+        assert self._watch.wait_for(enough, seconds), f"{count} messages of {key} did not come within {seconds} s"
 
     def verdict(self, seconds: float = 60) -> Verdict:
         """Wait until everything committed has come, then count it all; what has not come by then is lost."""

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from relay import migrate
 from relay.connection import too_old
 from relay.findings import Level, clock, positions
 from relay.local.binaries import installed_binaries, wheel_binaries
+from relay.rebase_plan import Marks
 from tests.command import relay
 from tests.conftest import MakeTopic, OwnPostgres
 from tests.pooler import transaction_pooler
@@ -163,14 +165,46 @@ def test_a_sequence_that_went_backwards_is_a_problem(
     )
     found = findings(database, kafka_brokers, 2)["sequence"]
     assert "numbers up to 500 were drawn: it went backwards" in found["found"]
-    assert "select setval('outbox.message_seq', 500)" in found["mend"]
+    assert "run: relay rebase" in found["mend"]
 
 
 def test_positions_of_another_cluster_are_a_problem(
     database: str, owner: "psycopg.Connection", kafka_brokers: str
 ) -> None:
     owner.execute("update outbox.snapshot set system_identifier = 42")
-    assert "recorded in cluster 42" in findings(database, kafka_brokers, 2)["cluster"]["found"]
+    found = findings(database, kafka_brokers, 2)["cluster"]
+    assert "belong to the cluster 42" in found["found"]
+    assert "run: relay rebase" in found["mend"]
+
+
+def test_standby_that_is_not_waited_for_is_warned_of_and_one_that_is_missing_is_a_problem(
+    own_postgres: OwnPostgres, kafka_brokers: str
+) -> None:
+    primary = own_postgres()
+    migrate.upgrade(primary.url())
+    replicated = {"RELAY_DURABILITY": "replicated"}
+    assert findings(primary.url(), kafka_brokers, 0)["replication"]["level"] == "ok"
+    found = findings(primary.url(), kafka_brokers, 2, **replicated)["replication"]
+    assert "nothing is published until one does" in found["mend"]
+    own_postgres(follows=primary)
+    found = findings(primary.url(), kafka_brokers, 0)["replication"]
+    assert found["level"] == "warning"
+    assert found["found"] == "1 standbys stream, durability is local, none is synchronous"
+    assert findings(primary.url(), kafka_brokers, 0, **replicated)["replication"]["level"] == "ok"
+
+
+def test_role_that_may_not_see_standbys_is_told_so_by_the_doctor_and_by_the_relay(
+    database: str, owner: "psycopg.Connection", role: str, kafka_brokers: str
+) -> None:
+    owner.execute(f"grant usage on schema outbox to {role}; grant select on outbox.schema_version to {role}")
+    owner.execute(f"grant select, insert, update on all tables in schema outbox to {role}")
+    owner.execute(f"grant usage, select on all sequences in schema outbox to {role}")
+    url = database.replace("postgres@", f"{role}@")
+    found = findings(url, kafka_brokers, 2, RELAY_DURABILITY="replicated")["replication"]
+    assert "grant pg_read_all_stats" in found["mend"]
+    run = relay("run", DATABASE_URL=url, KAFKA_BROKERS=kafka_brokers, RELAY_DURABILITY="replicated")
+    assert run.returncode == 2
+    assert f"grant pg_read_all_stats to {role}" in run.stderr
 
 
 def test_two_phase_commits_are_warned_of(database: str, kafka_brokers: str) -> None:
@@ -221,7 +255,8 @@ def test_postgresql_before_14_is_too_old() -> None:
 
 
 def test_positions_of_this_cluster_and_sequence_are_in_order() -> None:
-    assert [finding.level for finding in positions(7, 7, 42, [42])] == [Level.OK, Level.OK]
+    marks = Marks(here=42, recorded=frozenset({42}), missing=frozenset(), number=7, drawn=7, newest=None)
+    assert [finding.level for finding in positions(marks)] == [Level.OK, Level.OK]
 
 
 def test_a_server_without_prepared_transactions_is_not_warned_of(own_postgres: OwnPostgres, kafka_brokers: str) -> None:

@@ -138,6 +138,14 @@ def test_a_page_that_ends_in_the_middle_keeps_what_is_behind_it(
     assert fates(prune(session, 0)) == {0: Fate.EMPTIED}
 
 
+def test_a_deep_backlog_is_counted_up_to_a_bound(owner: Connection, session: Connection) -> None:
+    enqueue(owner, 30_000)
+    Ring(session).rotate(1)
+    (unsent,) = prune(session, 0).of(Fate.UNSENT)
+    assert unsent.unsent_capped
+    assert 5_000 < unsent.unsent <= 10_000
+
+
 def test_no_retention_keeps_nothing_longer_than_needed(database: str, owner: Connection, session: Connection) -> None:
     for _ in range(5):
         enqueue(owner, 300)
@@ -249,7 +257,7 @@ def test_an_open_transaction_keeps_its_slot(database: str, owner: Connection, se
         enqueue(open_one, 5)
         send_all(database)
         (busy,) = prune(session, 0).of(Fate.BUSY)
-        assert f"pid {open_one.info.backend_pid}, idle in transaction" in busy.holders[0]
+        assert f"pid {open_one.info.backend_pid} (client backend), idle in transaction" in busy.holders[0]
         open_one.commit()
         (unsent,) = prune(session, 0).of(Fate.UNSENT)
         assert unsent.unsent == 5

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from relay import locks
-from tests.command import relay
+from tests.command import relay, start
+from tests.faults.world import wait_until
 from tests.integration.sending import Connection, enqueue, number, pass_time, send_all
 
 
@@ -104,14 +105,31 @@ def test_a_role_without_the_rights_is_told_each(database: str, owner: Connection
     owner.execute("drop role sweeper")
 
 
-def test_a_database_that_does_not_answer_is_exit_code_1() -> None:
-    found = relay("prune", DATABASE_URL="postgresql://app:geheim@127.0.0.1:1/shop")
-    assert found.returncode == 1
-    assert "does not answer" in found.stderr
-    assert "geheim" not in found.stderr
-
-
 def test_a_missing_outbox_is_a_mistake_with_its_mend(empty_database: str) -> None:
     found = relay("prune", DATABASE_URL=empty_database)
     assert found.returncode == 2
     assert "relay migrate" in found.stderr
+
+
+def test_a_session_that_is_cut_is_exit_code_1(database: str, owner: Connection) -> None:
+    enqueue(owner, 5)
+    send_all(database)
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    with psycopg.connect(database) as blocker:
+        blocker.execute("lock table outbox.checkpoint in access exclusive mode")
+        with start("prune", DATABASE_URL=database) as process:
+            wait_until(lambda: bool(number(owner, waiting)), 60)
+            owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'")
+            _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "relay: the session was lost: " in errors
+    assert "Traceback" not in errors
+
+
+def test_a_step_that_postgresql_refuses_is_exit_code_1(database: str, owner: Connection) -> None:
+    owner.execute("alter table outbox.rotation add constraint never check (slot <> 1)")
+    enqueue(owner, 5)
+    pass_time(owner, "1 year")
+    found = relay("prune", DATABASE_URL=database)
+    assert found.returncode == 1
+    assert 'relay: PostgreSQL refused a step (new row for relation "rotation" violates check' in found.stderr

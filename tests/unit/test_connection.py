@@ -1,6 +1,6 @@
 """What makes a database unfit to serve a relay."""
 
-from relay.connection import too_old, unfit, where
+from relay.connection import primary_of_several, too_old, unfit, where
 
 
 def test_postgresql_older_than_14_is_refused() -> None:
@@ -17,3 +17,11 @@ def test_a_pooler_is_refused_with_its_mend() -> None:
 def test_a_place_is_named_without_its_password() -> None:
     assert where("postgresql://me:secret@db.example:5433/shop") == "db.example:5433/shop"
     assert "secret" not in where("postgresql://me:secret@[/shop")
+    assert where("postgresql://a,b/shop") == "a:5432,b:5432/shop"
+    assert where("postgresql://a:1,b:2/shop") == "a:1,b:2/shop"
+
+
+def test_of_several_servers_the_primary_is_asked_for_unless_the_url_says_which() -> None:
+    assert primary_of_several("postgresql://a/shop") == {}
+    assert primary_of_several("postgresql://a,b/shop") == {"target_session_attrs": "primary"}
+    assert primary_of_several("postgresql://a,b/shop?target_session_attrs=read-write") == {}

@@ -62,6 +62,9 @@ class KafkaAlone(Alone):
     def __init__(self, kafka: Kafka) -> None:
         self.kafka = kafka
 
+    def close(self) -> None:
+        """Nothing is queued here."""
+
     def publish(self, rows: Sequence[Row], _: Callable[[], None]) -> Answers:
         if self.kafka.down:
             return Answers(broker="down")

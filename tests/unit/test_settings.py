@@ -55,6 +55,11 @@ def test_database_url_is_normalised(scheme: str) -> None:
     assert load(ENOUGH | {"DATABASE_URL": f"{scheme}://u:p%40@h:5433/d"}).database_url == "postgresql://u:p%40@h:5433/d"
 
 
+def test_several_servers_may_be_named() -> None:
+    for url in ("postgresql://u@a,b/d", "postgresql://u@a:1,b:2/d?target_session_attrs=read-write"):
+        assert load(ENOUGH | {"DATABASE_URL": url}).database_url == url
+
+
 @pytest.mark.parametrize(
     "url", ["mysql://u:geheim@h/d", "geheim", "postgresql+asyncpg://u:geheim@h/d", "postgresql://u:geheim@[h/d"]
 )

@@ -7,6 +7,9 @@ create table outbox.snapshot (
     id                bigint      not null generated always as identity primary key,
     taken             pg_snapshot not null,
     floor             bigint      not null,
+    -- No message visible in it has a higher number. Never a floor: it was read too late for that. It tells old messages
+    -- from new ones where transaction ids mean nothing any more.
+    drawn             bigint      not null default coalesce(pg_sequence_last_value('outbox.message_seq'::regclass), 0),
     system_identifier bigint      not null,
     created_at        timestamptz not null default clock_timestamp()
 );

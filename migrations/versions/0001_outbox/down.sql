@@ -27,13 +27,13 @@ drop view outbox.message_state;
 drop view outbox.held_state;
 drop function outbox.sent_at(smallint, xid8, bigint);
 drop function outbox.covers(pg_snapshot, pg_snapshot, bigint, xid8, bigint);
+drop table outbox.checkpoint;
+drop table outbox.snapshot;
 drop table outbox.message;
 drop table outbox.held;
 drop table outbox.operator_act;
 drop table outbox.rotation;
 drop function outbox.ring();
-drop table outbox.checkpoint;
-drop table outbox.snapshot;
 
 -- drop_defaults
 drop function outbox.uuid7();

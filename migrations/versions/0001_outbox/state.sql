@@ -58,7 +58,8 @@ select h.*,
            ) or exists (
                select from outbox.held first
                where first.settled_as is null and first.failed_at is not null
-                 and first.topic = h.topic and first.scope = 'key' and first.key = h.key and first.seq < h.seq
+                 and first.topic = h.topic and first.scope = 'key' and first.key_hash = h.key_hash
+                 and first.key = h.key and first.seq < h.seq
            ) then 'blocked'
            else 'pending'
        end as state
@@ -66,7 +67,8 @@ from outbox.held h;
 
 -- create_message_state: every message with its state, for people; nothing reads it on the way to Kafka. The state comes
 -- from the newest checkpoint of each shard, once for all rows, unless the message is held; only a row that went its
--- ordinary way is worth the search for its time.
+-- ordinary way is worth the search for its time. Where the positions were recorded in another cluster, nobody knows what
+-- was sent, and all is pending.
 create view outbox.message_state as
 with position as (
     select every.shard::smallint as shard, s.taken as seen, t.taken as target, newest.upto
@@ -75,8 +77,9 @@ with position as (
         select c.seen, c.target, c.upto from outbox.checkpoint c
         where c.shard = every.shard order by c.batch desc limit 1
     ) as newest
-    join outbox.snapshot s on s.id = newest.seen
-    left join outbox.snapshot t on t.id = newest.target
+    cross join pg_control_system() as here
+    left join outbox.snapshot s on s.id = newest.seen and s.system_identifier = here.system_identifier
+    left join outbox.snapshot t on t.id = newest.target and t.system_identifier = here.system_identifier
 )
 select m.id, m.shard, m.seq, m.topic, m.key, m.type, m.created_at,
        case

@@ -8,6 +8,11 @@ import pytest
 from psycopg import errors
 
 from relay import rights
+from relay.connection import connect
+from relay.prune import Fate, prune
+from tests.integration.sending import enqueue, number, pass_time, send_all
+
+WEEK = 7 * 86_400
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "migrations.md"
 
@@ -78,3 +83,17 @@ def test_writing_without_the_sequence_never_makes_a_row_that_is_not_sent(databas
 def test_relay_may_do_its_work_with_the_documented_grants(database: str) -> None:
     with psycopg.connect(granted(database, "relay"), autocommit=True) as connection:
         rights.demand(connection)
+
+
+def test_relay_may_prune_with_the_documented_grants(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as owner:
+        enqueue(owner, 100)
+        send_all(database)
+        pass_time(owner, "8 days")
+        with connect(granted(database, "relay"), "relay") as connection:
+            done = prune(connection, WEEK)
+        assert done.of(Fate.EMPTIED)
+        assert done.rotated
+        assert done.deleted.checkpoints
+        assert done.deleted.snapshots
+        assert number(owner, "select count(*) from outbox.message") == 0

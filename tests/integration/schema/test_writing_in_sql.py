@@ -210,7 +210,7 @@ def test_state_is_pending_until_a_checkpoint_covers_the_message(session: "psycop
     assert row(session, columns) == ("orders", "k", "placed", "pending", True)
     session.execute(
         "with horizon as (insert into outbox.snapshot (taken, floor, system_identifier) "
-        "select pg_current_snapshot(), 0, 1 returning id) "
+        "select pg_current_snapshot(), 0, system_identifier from pg_control_system() returning id) "
         "insert into outbox.checkpoint (shard, batch, seen, upto, sent) "
         "select m.shard, b, horizon.id, 0, 0 from horizon, outbox.message m, generate_series(5, 9) as b"
     )
