@@ -25,6 +25,7 @@ drop function outbox.enqueue_bytes(text, bytea, text, text, text, jsonb, uuid, t
 -- drop_tables
 drop view outbox.message_state;
 drop view outbox.held_state;
+drop function outbox.position_before(smallint, timestamptz);
 drop function outbox.sent_at(smallint, xid8, bigint);
 drop function outbox.covers(pg_snapshot, pg_snapshot, bigint, xid8, bigint);
 drop table outbox.checkpoint;
