@@ -54,12 +54,14 @@ class Alone:
             take_back(self._producer)
         self._producer = None
 
-    def publish(self, rows: Sequence[Row], still_ours: StillOurs) -> Answers:
+    def publish(self, rows: Sequence[Row], still_ours: StillOurs, *, doubted: bool = False) -> Answers:
         """Send some messages, no two of one topic and key among them, and wait for all answers.
 
         Args:
             rows: what to send.
             still_ours: called at least every half second.
+            doubted: whether silence speaks against their topics though nothing else was acknowledged meanwhile: they
+                have failed before, and go apart from all others.
 
         Raises:
             Whatever `still_ours` raises; what was queued is taken back first.
@@ -67,14 +69,14 @@ class Alone:
         answers = Answers()
         whole = False
         try:
-            self._send(rows, answers, still_ours)
+            self._send(rows, answers, still_ours, doubted=doubted)
             whole = answers.broker is None
         finally:
             if not whole:
                 self.close()
         return answers
 
-    def _send(self, rows: Sequence[Row], answers: Answers, still_ours: StillOurs) -> None:
+    def _send(self, rows: Sequence[Row], answers: Answers, still_ours: StillOurs, *, doubted: bool) -> None:
         began = time.monotonic()
         producer, errors = self._ready(), dict[int, KafkaError | None]()
         for row in rows:
@@ -91,12 +93,12 @@ class Alone:
             else:
                 answers.found[number] = None if told is None else failure(told)
         if silence:
-            self._explain(rows, silence, answers)
+            self._explain(rows, silence, answers, doubted=doubted)
 
-    def _explain(self, rows: Sequence[Row], silence: Silence, answers: Answers) -> None:
+    def _explain(self, rows: Sequence[Row], silence: Silence, answers: Answers, *, doubted: bool) -> None:
         """Tell a topic that Kafka is silent about from a Kafka that is silent."""
         missing = [row for row in rows if row[1] not in answers.found]
-        away = self.away({row[3] for row in missing}, others_went=silence.others_went)
+        away = self.away({row[3] for row in missing}, others_went=silence.others_went or doubted)
         answers.found |= {row[1]: away[row[3]] for row in missing if row[3] in away}
         if any(row[3] not in away for row in missing):
             answers.broker = silence.reason

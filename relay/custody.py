@@ -15,17 +15,21 @@ from relay.held import Due, Held
 from relay.hold import Hold, Scope
 from relay.message import Row
 from relay.outcome import Delivered
-from relay.retries import Retried, Retries
+from relay.retries import LOOK_SECONDS, Retried, Retries
 from relay.waits import Queue, Waits
 
 COUNT_SECONDS = 1.0
 """Between two counts of what waits, while anything does."""
 
+COUNT_SHARE = 20
+"""Counting takes at most one part in so many of the loop's time: what waits may be a hundred thousand messages."""
+
 AGAIN_SECONDS = 60.0
 """Between two times of telling that the same topic is still away."""
 
-PARTING_SECONDS = 4.0
-"""What held messages under way are granted when their shards are given up; then they are left for the next relay."""
+PARTING_SECONDS = 2.0
+"""What held messages under way are granted when their shards are given up; then they are left for the next relay. They
+may take two more to be called off, and a relay that is told to stop ends in any case some seconds later."""
 
 
 @dataclass(slots=True)
@@ -76,6 +80,16 @@ class Custody:
         self.retries.look_soon()
         self._tell_of(holds)
 
+    def forget(self, holds: Sequence[Hold]) -> None:
+        """Take back what was noted of messages that are not set aside after all: a stuck one stands before them.
+
+        They are read once more. If something still seemed to be held of their keys and topics, they would be set aside
+        behind nobody, and go by a detour.
+        """
+        queues = self._perhaps_free(hold.row for hold in holds)
+        self.waits.queues -= queues - self.held.left(queues)
+        self.retries.look_soon()
+
     def tend(self, shards: Collection[int]) -> None:
         """Record what was sent again, and send what is due. Returns soon; call it often.
 
@@ -94,8 +108,9 @@ class Custody:
     def _count_when_due(self) -> None:
         now = time.monotonic()
         if (self.waits.queues or self._counts) and now >= self._next_count:
-            self._next_count = now + COUNT_SECONDS
             self._counts = Counter(self.held.count())
+            took = time.monotonic() - now
+            self._next_count = now + max(COUNT_SECONDS, COUNT_SHARE * took)
             self._judge_fullness()
 
     def _settle_finished(self) -> None:
@@ -113,7 +128,8 @@ class Custody:
             self.waits.add(hold)
         self.published += len(sent)
         frees = bool(sent) or any(hold.scope is not Scope.TOPIC for hold in failed)
-        self.retries.look_soon(sweep=frees)
+        # Kafka may refuse at once, again and again: then not sooner than for an operator's sake.
+        self.retries.look_soon(sweep=frees, seconds=LOOK_SECONDS if delivered.broker else 0.0)
         if delivered.broker:
             self.tell(events.BrokerSilent(delivered.broker, len(retried.due.rows), 1))
         if sent:

@@ -207,7 +207,7 @@ def _work(settings: Settings, stop: Stop, tell: events.Tell, *, until_empty: boo
 
         def empty() -> bool:
             """Ask the table itself: shards that others hold are waited for; what is held and not due is not."""
-            return status.read(settings.database_url).pending == 0
+            return relay.custody.full or status.read(settings.database_url).pending == 0
 
         relay.run(empty if until_empty else None)
         if until_empty and stop() is not None:

@@ -158,7 +158,7 @@ class UnderWay:
                 going.append(row)
             else:
                 self.delivered.holds.append(Hold(row, scope))
-        answers = self._by.alone.publish(going, self._still_ours)
+        answers = self._by.alone.publish(going, self._still_ours, doubted=bool(self._attempts))
         self.delivered.published.append([row for row in going if answers.found.get(row[1], row) is None])
         for row in going:
             if failure := answers.found.get(row[1]):

@@ -108,7 +108,7 @@ def replication(durability: str, may_see: bool, names: str, standbys: int) -> Fi
         names: `synchronous_standby_names`.
         standbys: how many stream.
     """
-    found = f"{standbys} standbys stream, durability is {durability}"
+    found = f"standbys that stream: {standbys}; durability is {durability}"
     if durability == "replicated" and not may_see:
         mend = "the relay must see how far standbys are: grant pg_read_all_stats to its role"
         return Finding("replication", Level.PROBLEM, found, mend)
@@ -117,7 +117,7 @@ def replication(durability: str, may_see: bool, names: str, standbys: int) -> Fi
         return Finding("replication", Level.PROBLEM, found, mend)
     if durability == "local" and standbys and not names:
         mend = "a failover can undo what was published already; where that matters, set durability = replicated"
-        return Finding("replication", Level.WARNING, f"{found}, none is synchronous", mend)
+        return Finding("replication", Level.WARNING, f"{found}; no standby is synchronous", mend)
     return Finding("replication", Level.OK, found)
 
 

@@ -11,11 +11,15 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from relay.errors import WorkFailed
 from relay.hold import Hold, Scope
 from relay.message import Batch, Row
 from relay.plan import walk_indexes
 from relay.size import SIZE
 from relay.waits import Queue
+
+ALONE_ROWS = 32
+"""Of those that have failed, how many of each shard are read at once: each is sent alone, and others wait for it."""
 
 HOLD: LiteralString = """
 -- hold: copied inside the database, so that no payload travels twice
@@ -56,21 +60,33 @@ where h.shard = f.shard and h.seq = f.seq and h.settled_as is null
 NARROW: LiteralString = """
 -- narrow: those that waited for the topic, and wait for one of its keys now
 update outbox.held h set scope = 'key'
-from unnest(%(shards)s::smallint[], %(seqs)s::bigint[], %(topics)s::text[], %(keys)s::text[])
-     as first(shard, seq, topic, key)
-where h.shard = first.shard and h.topic = first.topic and h.scope = 'topic' and h.key = first.key
-  and h.seq > first.seq and h.settled_as is null and h.failed_at is null
+from unnest(%(seqs)s::bigint[], %(topics)s::text[], %(keys)s::text[])
+     as first(seq, topic, key)
+where h.topic = first.topic and h.scope = 'topic'
+  and h.key_hash = hashtextextended(first.key, 0) and h.key = first.key and h.seq > first.seq
+  and h.settled_as is null and h.failed_at is null
 """
 
 LEFT: LiteralString = """
--- left: of some keys and topics, those of which something is still held
+-- left: of some keys and topics, those of which something is still held. A key is asked for by its hash: it may seem to
+-- be left for the sake of another one, which costs a detour. It is in one shard, and not naming that leaves the planner
+-- one index to take, whatever it believes of the table.
 select q.shard, q.topic, q.key
 from unnest(%(shards)s::smallint[], %(topics)s::text[], %(keys)s::text[]) as q(shard, topic, key)
-where exists (
-    select from outbox.held h
-    where h.shard = q.shard and h.topic = q.topic and h.settled_as is null and h.scope <> 'none'
-      and case when q.key is null then h.scope = 'topic' else h.scope = 'key' and h.key = q.key end
-)
+cross join lateral (
+    (
+        select 1 from outbox.held h
+        where q.key is null and h.shard = q.shard and h.topic = q.topic and h.scope = 'topic' and h.settled_as is null
+        limit 1
+    )
+    union all
+    (
+        select 1 from outbox.held h
+        where h.topic = q.topic and h.key_hash = hashtextextended(q.key, 0)
+          and h.scope <> 'none' and h.settled_as is null
+        limit 1
+    )
+) as one
 """
 
 LOAD: LiteralString = """
@@ -113,8 +129,8 @@ with due as (
           )
           and not exists (
               select from outbox.held first
-              where first.topic = h.topic and first.scope = 'key' and first.key = h.key and first.seq < h.seq
-                and first.settled_as is null and first.failed_at is not null
+              where first.topic = h.topic and first.scope = 'key' and first.key_hash = h.key_hash
+                and first.key = h.key and first.seq < h.seq and first.settled_as is null and first.failed_at is not null
           )
         order by h.due_at, h.seq
         limit %(rows)s
@@ -130,8 +146,22 @@ from page
 where running - size < %(bytes)s
 """.replace("{size}", SIZE)
 
-READ_TIMED: LiteralString = READ_DUE.replace("{when}", "h.due_at > '-infinity' and h.due_at <= now()")
-"""Those whose time has come."""
+READ_FAILED: LiteralString = READ_DUE.replace(
+    "{when}", "h.due_at > '-infinity' and h.due_at <= now() and h.failed_at is not null"
+)
+"""Those that have failed, and are to be tried again now."""
+
+READ_SCHEDULED: LiteralString = READ_DUE.replace(
+    "{when}",
+    """h.due_at > '-infinity' and h.due_at <= now() and h.failed_at is null
+          -- Who only waits is in nobody's way, but a scheduled message must not pass older ones of its key.
+          and not exists (
+              select from outbox.held older
+              where h.replay is null and older.topic = h.topic and older.key_hash = h.key_hash and older.seq < h.seq
+                and older.scope <> 'none' and older.settled_as is null
+          )""",
+)
+"""Those whose time has come, and those that an operator publishes anew."""
 
 READ_WAITING: LiteralString = READ_DUE.replace("{when}", "h.due_at = '-infinity'")
 """Those that only wait behind others."""
@@ -144,21 +174,16 @@ class Due:
     rows: list[Row] = field(default_factory=list)
     """In the order in which they must be sent."""
     failed: dict[int, int] = field(default_factory=dict)
-    """Those among them that have failed before, by `seq`: how often by their own fault."""
+    """When they have failed before, how often by their own fault, by `seq`; either all have, or none."""
     replays: frozenset[int] = frozenset()
     """Those that were sent before and are published anew, by `seq`: nothing waits for them."""
 
     def batch(self) -> Batch:
-        """Those that have not failed yet, shard by shard."""
+        """The same, shard by shard."""
         shards: dict[int, list[Row]] = {}
         for row in self.rows:
-            if row[1] not in self.failed:
-                shards.setdefault(row[0], []).append(row)
+            shards.setdefault(row[0], []).append(row)
         return Batch.of(shards)
-
-    def again(self) -> list[Row]:
-        """Those that have failed before."""
-        return [row for row in self.rows if row[1] in self.failed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +208,8 @@ class Held:
     def __init__(self, connection: "psycopg.Connection", *, rows: int, size: int) -> None:
         self._connection = connection
         walk_indexes(connection)
-        self._limits = {"rows": rows, "bytes": size}
+        self._rows = rows
+        self._size = size
 
     def load(self, shards: Collection[int]) -> set[Queue]:
         """Read behind what others wait in some shards. Call it only once they are leased."""
@@ -199,17 +225,21 @@ class Held:
         """How much of each topic waits in order, in all shards."""
         return dict(self._connection.execute(COUNT).fetchall())
 
-    def timed(self, shards: Collection[int]) -> Due:
-        """Read those whose time has come."""
-        return self._due(READ_TIMED, shards)
+    def failed(self, shards: Collection[int]) -> Due:
+        """Read those that have failed and are to be tried again; few at once."""
+        return self._due(READ_FAILED, shards, min(ALONE_ROWS, self._rows))
+
+    def scheduled(self, shards: Collection[int]) -> Due:
+        """Read those that have not been tried and whose time has come."""
+        return self._due(READ_SCHEDULED, shards, self._rows)
 
     def waiting(self, shards: Collection[int]) -> Due:
         """Read those that only wait behind others, and have nothing in their way any more."""
-        return self._due(READ_WAITING, shards)
+        return self._due(READ_WAITING, shards, self._rows)
 
-    def _due(self, statement: LiteralString, shards: Collection[int]) -> Due:
+    def _due(self, statement: LiteralString, shards: Collection[int], rows: int) -> Due:
         found: list[Any] = self._connection.execute(
-            statement, {"shards": list(shards), **self._limits}, binary=True
+            statement, {"shards": list(shards), "rows": rows, "bytes": self._size}, binary=True
         ).fetchall()
         failed = {row[1]: row[13] for row in found if row[12]}
         replays = frozenset(row[1] for row in found if row[14])
@@ -220,11 +250,15 @@ class Held:
 
         Raises:
             psycopg.errors.UniqueViolation: one is held already: somebody else owns the shard.
+            WorkFailed: one is not in the table any more.
         """
         scheduled = [hold.row[10] for hold in holds]
         written = self._connection.execute(HOLD, {**_columns(holds), "scheduled": scheduled}).rowcount
         if written != len(holds):
-            raise AssertionError(f"{written} messages were set aside, not {len(holds)}")
+            raise WorkFailed(
+                f"{len(holds) - written} messages that had to be set aside are gone: "
+                "somebody deleted rows of outbox.message"
+            )
 
     def settle(self, sent: Iterable[Row], failed: Sequence[Hold], queues: Iterable[Queue]) -> set[Queue]:
         """Record in one commit what became of held messages.
@@ -249,18 +283,19 @@ class Held:
                 self._connection.execute(
                     NARROW,
                     {
-                        "shards": [row[0] for row in narrowed],
                         "seqs": [row[1] for row in narrowed],
                         "topics": [row[3] for row in narrowed],
                         "keys": [row[4] for row in narrowed],
                     },
                 )
-        return self._left(list(queues))
+        return self.left(queues)
 
-    def _left(self, queues: Sequence[Queue]) -> set[Queue]:
-        if not queues:
+    def left(self, queues: Iterable[Queue]) -> set[Queue]:
+        """Which of some keys and topics something is held of that others wait behind."""
+        asked = list(queues)
+        if not asked:
             return set()
-        shards, topics, keys = map(list, zip(*queues, strict=True))
+        shards, topics, keys = map(list, zip(*asked, strict=True))
         return set(self._connection.execute(LEFT, {"shards": shards, "topics": topics, "keys": keys}).fetchall())
 
 

@@ -60,7 +60,14 @@ class Delivered:
 
     def settled(self) -> "list[Hold]":
         """The messages to set aside now: beyond a stuck one they are read once more."""
-        return [hold for hold in self.holds if hold.row[1] < self.stuck.get(hold.row[0], hold.row[1] + 1)]
+        return [hold for hold in self.holds if not self._beyond(hold)]
+
+    def unsettled(self) -> "list[Hold]":
+        """Those that are read once more."""
+        return [hold for hold in self.holds if self._beyond(hold)]
+
+    def _beyond(self, hold: Hold) -> bool:
+        return hold.row[1] >= self.stuck.get(hold.row[0], hold.row[1] + 1)
 
 
 Attempts = Mapping[int, int]

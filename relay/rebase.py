@@ -30,16 +30,17 @@ ATTEMPTS, PAUSE_SECONDS = 8, 1.0
 """How often to try for the tables, and for how long the writers have them to themselves in between."""
 
 KEEP_RELAYS_OUT: LiteralString = """
--- keep_relays_out: every relay that is alive holds the shared form
-select pg_advisory_xact_lock(%(member)s, 0)
+-- keep_relays_out: every relay that is alive holds the shared form of the first; pruning goes by recorded positions too
+select pg_advisory_xact_lock(%(member)s, 0), pg_advisory_xact_lock(%(prune)s, 0)
 """
 
 READ_MEMBERS: LiteralString = """
--- read_members: who holds the membership lock, in either form
+-- read_members: who holds either lock, in whatever form
 select distinct coalesce(nullif(a.application_name, ''), 'process ' || l.pid)
 from pg_locks as l
 left join pg_stat_activity as a using (pid)
-where l.locktype = 'advisory' and l.objsubid = 2 and l.granted and l.classid::bigint = %(member)s and l.objid = 0
+where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
+  and l.classid::bigint in (%(member)s, %(prune)s) and l.objid = 0
   and l.database = (select oid from pg_database where datname = current_database()) and l.pid <> pg_backend_pid()
 order by 1
 """
@@ -117,15 +118,16 @@ def rebase(database_url: str, why: str) -> Rebased:
 
 def _keep_relays_out(connection: "psycopg.Connection") -> None:
     """Hold what every relay that is alive holds a share of, to the end of the transaction."""
+    at_work = {"member": locks.MEMBER, "prune": locks.PRUNE}
     pin(connection, "lock_timeout", RELAYS_TIMEOUT)
     try:
         with connection.transaction():
-            connection.execute(KEEP_RELAYS_OUT, {"member": locks.MEMBER})
+            connection.execute(KEEP_RELAYS_OUT, at_work)
     except errors.LockNotAvailable:
-        found = connection.execute(READ_MEMBERS, {"member": locks.MEMBER}).fetchall()
+        found = connection.execute(READ_MEMBERS, at_work).fetchall()
         names = ", ".join(name.removeprefix(f"{locks.APPLICATION} ") for (name,) in found) or "somebody gone by now"
         raise UserMistake(
-            f"a relay, or another rebase, is at work in this database ({names}): stop it first, and try again. "
+            f"a relay, a prune or another rebase is at work in this database ({names}): stop it first, and try again. "
             "Nothing was changed"
         ) from None
 

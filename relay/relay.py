@@ -110,7 +110,10 @@ class Relay:
         self.tell(events.Stopped(self.published))
 
     def _finished(self, enough: Callable[[], bool] | None) -> bool:
-        if enough is None or not self.custody.retries.nothing_due:
+        if enough is None:
+            return False
+        if not self.custody.retries.nothing_due:
+            self.custody.retries.look_soon(sweep=True)
             return False
         self._record()
         return enough()
@@ -249,6 +252,8 @@ class Relay:
                 lambda: self.custody.write(holds),
             )
             self.custody.note(holds)
+        if again := delivered.unsettled():
+            self.custody.forget(again)
 
     def _record_when_due(self) -> None:
         pace = self.pace

@@ -1,7 +1,8 @@
 """Sends held messages when their turn has come, on a thread of its own: no failure of theirs delays anybody else.
 
-One batch at a time: either those that have failed before, each alone, or those that only waited, in order. What became
-of it is told to the loop, which records it: nothing here writes to the database.
+One batch at a time, and by turns: those that have failed before, each alone; those whose time has come; those that only
+waited, in order. So however much there is of one kind, the others get on. What became of a batch is told to the loop,
+which records it: nothing here writes to the database.
 """
 
 import threading
@@ -22,6 +23,11 @@ LOOK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 """At most so long until messages are noticed that wait behind nobody any more, because an operator discarded whom they
 waited for; all that wait are looked at for that. Where the relay itself has settled one, it looks at once."""
+
+
+SWEEP_SHARE, CHEAP_SECONDS = 20, 0.1
+"""Looking in vain at all that wait takes at most one part in so many of the loop's time, for many thousands may wait;
+unless it takes no longer than so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,10 @@ class Retries:
         self._under_way: Future[Delivered] | None = None
         self._due = Due()
         self._called_off = threading.Event()
-        self._next_look = self._next_sweep = 0.0
+        self._next_look = self._next_sweep = self._next_costly_sweep = 0.0
+        self._turn = 0
         self.nothing_due = False
-        """Whether the last look found nothing to do, not even under way."""
+        """Whether nothing was due when all was looked at, and nothing was set aside or settled since."""
 
     def close(self) -> None:
         """Call off what is under way, so that nothing goes out once the leases are given up."""
@@ -68,9 +75,10 @@ class Retries:
         """Whether a batch is being sent."""
         return self._under_way is not None
 
-    def look_soon(self, *, sweep: bool = False) -> None:
-        """Look at once: messages were set aside, or some were settled that others waited for."""
-        self._next_look = 0.0
+    def look_soon(self, *, sweep: bool = False, seconds: float = 0.0) -> None:
+        """Look at once, or in so many seconds: messages were set aside, or some were settled that others waited for."""
+        self._next_look = self._clock() + seconds
+        self.nothing_due = False
         if sweep:
             self._next_sweep = 0.0
 
@@ -102,28 +110,46 @@ class Retries:
         if self._under_way is not None or now < self._next_look:
             return None
         found = self._held.look(shards)
-        due = self._held.timed(shards) if found.seconds is not None and found.seconds <= 0 else Due()
-        if not due.rows and now >= self._next_sweep:
-            due = self._held.waiting(shards)
-            self._next_sweep = 0.0 if due.rows else self._clock() + SWEEP_SECONDS
-        self._begin(due)
-        self.nothing_due = not due.rows
+        self._begin(self._choose(shards, timed=found.seconds is not None and found.seconds <= 0))
         wanted = LOOK_SECONDS if found.seconds is None or found.seconds <= 0 else min(LOOK_SECONDS, found.seconds)
         self._next_look = self._clock() + wanted
         return found
 
+    def _choose(self, shards: Collection[int], *, timed: bool) -> Due:
+        """Read what to send next; whoever had its turn last is asked last."""
+        kinds = (self._held.failed, self._held.scheduled) if timed else (_none, _none)
+        reads: list[Callable[[Collection[int]], Due]] = [*kinds, self._sweep]
+        for turn in range(self._turn, self._turn + len(reads)):
+            due = reads[turn % len(reads)](shards)
+            if due.rows:
+                self._turn = (turn + 1) % len(reads)
+                return due
+        return Due()
+
+    def _sweep(self, shards: Collection[int]) -> Due:
+        began = self._clock()
+        if began < max(self._next_sweep, self._next_costly_sweep):
+            return Due()
+        due = self._held.waiting(shards)
+        now = self._clock()
+        self._next_sweep = 0.0 if due.rows else now + SWEEP_SECONDS
+        costly = not due.rows and now - began > CHEAP_SECONDS
+        self._next_costly_sweep = now + SWEEP_SHARE * (now - began) if costly else 0.0
+        self.nothing_due = True
+        return due
+
     def _begin(self, due: Due) -> None:
         if not due.rows:
             return
+        self.nothing_due = False
         if self._delivery is None:
             self._delivery = self._make_delivery()
         self._due, self._called_off = due, threading.Event()
         self._under_way = self._thread.submit(self._deliver, self._delivery, due)
 
     def _deliver(self, delivery: Delivery, due: Due) -> Delivered:
-        again = due.again()
-        if again:
-            return delivery.retry(again, due.failed, self._still_wanted)
+        if due.failed:
+            return delivery.retry(due.rows, due.failed, self._still_wanted)
         return delivery.deliver(due.batch(), Waits(), self._still_wanted)
 
     def _still_wanted(self) -> None:
@@ -143,3 +169,8 @@ class Retries:
         if self._under_way is not None:
             wait([self._under_way])
             self._under_way = None
+
+
+def _none(_: Collection[int]) -> Due:
+    """Nothing of this kind is due."""
+    return Due()

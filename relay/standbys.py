@@ -39,7 +39,7 @@ def lacking(names: str, standbys: Sequence[Standby]) -> str | None:
         # Of FIRST no more than `needed` are "sync"; of ANY all are "quorum", and any of them will do.
         if sum(standby.flushed for standby in chosen) >= needed:
             return None
-        return f"synchronous_standby_names asks for {needed} standbys, {_progress(chosen)}"
+        return f"synchronous_standby_names asks for {needed}, {_progress(chosen)}"
     able = [standby for standby in standbys if standby.physical]
     if able and all(standby.flushed for standby in able):
         return None
@@ -49,5 +49,5 @@ def lacking(names: str, standbys: Sequence[Standby]) -> str | None:
 def _progress(standbys: Sequence[Standby]) -> str:
     if not standbys:
         return "none streams"
-    behind = sorted(standby.name for standby in standbys if not standby.flushed)
-    return f"{len(standbys)} stream, {', '.join(behind)} behind"
+    behind = ", ".join(sorted(standby.name for standby in standbys if not standby.flushed))
+    return f"behind {'are' if ',' in behind else 'is'} {behind or 'none'}, of {len(standbys)} that stream"

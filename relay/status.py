@@ -83,8 +83,10 @@ order by application_name, pid, objid
 """
 
 READ_HELD = """
--- read_held: what is set aside, by state
-select state, count(*) from outbox.held_state where settled_as is null group by state order by state
+-- read_held: what is set aside, by state, up to a number in all
+select state, count(*)
+from (select state from outbox.held_state where settled_as is null limit %(most)s) as held
+group by state order by state
 """
 
 READ_SHARDS = """
@@ -117,13 +119,15 @@ class Status:
     """The state of the outbox at one moment.
 
     `pending` is a lower bound where `pending_capped`. `oldest_pending_seconds` is the age of the oldest of the pending
-    messages that were counted, None when there are none. `held` counts messages that are set aside, by state.
+    messages that were counted, None when there are none. `held` counts messages that are set aside, by state; a lower
+    bound where `held_capped`.
     """
 
     pending: int
     pending_capped: bool
     oldest_pending_seconds: float | None
     held: Mapping[str, int]
+    held_capped: bool
     relays: Sequence[RelayStatus]
     shards: Sequence[ShardStatus]
 
@@ -176,7 +180,7 @@ def _read(connection: "psycopg.Connection", most: int) -> Status:
     limit = max(1, most // shards)
     holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
     counts = connection.execute(READ_PENDING, {"limit": limit}).fetchall()
-    return summarise(holders, counts, limit, dict(connection.execute(READ_HELD).fetchall()))
+    return summarise(holders, counts, limit, dict(connection.execute(READ_HELD, {"most": most}).fetchall()), most)
 
 
 def summarise(
@@ -184,6 +188,7 @@ def summarise(
     counts: Sequence[tuple[int, datetime, int, float | None]],
     limit: int,
     held: Mapping[str, int],
+    most: int,
 ) -> Status:
     """Put together what was read; pure.
 
@@ -192,6 +197,7 @@ def summarise(
         counts: number, time of its newest checkpoint, pending messages and age of the oldest in seconds of each shard.
         limit: up to how many messages of a shard were counted in each of the ranges.
         held: how many messages are set aside, by state.
+        most: up to how many of them were counted.
     """
     names: dict[int, str] = {}
     leases: dict[int, int] = {}
@@ -208,6 +214,7 @@ def summarise(
         pending_capped=any(row.pending_capped for row in rows),
         oldest_pending_seconds=max((max(0.0, age) for *_, age in counts if age is not None), default=None),
         held=held,
+        held_capped=sum(held.values()) >= most,
         relays=[
             RelayStatus(name, sorted(shard for shard, holder in leases.items() if holder == pid))
             for pid, name in names.items()

@@ -38,11 +38,15 @@ class Waits:
         self.queues = {queue for queue in self.queues if queue[0] not in shards}
 
     def behind(self, row: Row) -> Scope | None:
-        """What a message has to wait behind; None when it may go."""
+        """What a message has to wait behind; None when it may go.
+
+        Its key comes first: a message that waits for a dead one of its key stays when its topic is back, and would keep
+        the whole topic waiting if it were said to wait for that.
+        """
         shard, _, _, topic, key, *_ = row
-        if topic in self.away or (shard, topic, None) in self.queues:
-            return Scope.TOPIC
-        return Scope.KEY if key is not None and (shard, topic, key) in self.queues else None
+        if key is not None and (shard, topic, key) in self.queues:
+            return Scope.KEY
+        return Scope.TOPIC if topic in self.away or (shard, topic, None) in self.queues else None
 
     def sort_out(self, batch: Batch) -> tuple[Batch, list[Hold]]:
         """Part the messages that may go from those that have to wait."""

@@ -6,16 +6,21 @@ played again alone. Exit codes: 0 every promise held, 1 one did not.
 
 import argparse
 import json
+import logging
 import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from relay.bench import report
+from relay.local.postgres import Postgres
+from tests.faults import page
 from tests.faults.campaign import Script, run
-from tests.faults.report import summary
-from tests.faults.result import Result
+from tests.faults.report import summary, table
+from tests.faults.result import Result, rows_of
 
 MOST = 60
 """Faults of one campaign; behind them another begins, with empty servers."""
@@ -23,16 +28,32 @@ MOST = 60
 
 def main() -> int:
     """Play what the arguments ask for; return the exit code."""
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # sessions are lost all the time here
     options = _options()
-    seed, left = options.seed, options.faults
     results: list[Result] = []
-    while left > 0:
-        results.append(play(Script(seed, min(left, MOST)), keep=options.keep))
-        left -= MOST
-        seed = random.Random(seed).randrange(10**6)
+    for script in scripts(options.seed, options.faults):
+        results.append(play(script, keep=options.keep))
         if options.json:
             options.json.write_text(json.dumps([each.as_json() for each in results], indent=1) + "\n")
+    if options.docs:
+        page.keep(results, machine(), f"make faults N={options.faults} SEED={options.seed}")
+    if len(results) > 1:
+        tell(table(rows_of([step for result in results for step in result.steps])))
     return 1 if any(result.broken for result in results) else 0
+
+
+def scripts(seed: int, faults: int) -> Iterator[Script]:
+    """Share out faults among campaigns; the seed of the first one is the run's."""
+    while faults > 0:
+        yield Script(seed, min(faults, MOST))
+        faults -= MOST
+        seed = random.Random(seed).randrange(10**6)
+
+
+def machine() -> Mapping[str, str]:
+    """Describe what the figures are of."""
+    with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder)) as server:
+        return report.machine(server.url())
 
 
 def play(script: Script, *, keep: bool) -> Result:
@@ -59,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=MOST, help="how many")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="what decides them")
     parser.add_argument("--json", type=Path, help="write what was found to this file")
+    parser.add_argument("--docs", action="store_true", help="put what was found into docs/reliability.md")
     parser.add_argument("--keep", action="store_true", help="keep the logs, also where every promise held")
     return parser.parse_args()
 

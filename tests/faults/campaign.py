@@ -18,7 +18,7 @@ from tests.faults.crowd import LONGEST_DELAY, crowd, eccentrics
 from tests.faults.kinds import KINDS, Kind
 from tests.faults.plan import AT_ONCE, Volley, plan
 from tests.faults.result import Result, Step
-from tests.faults.stage import TOPICS, Stage, stage
+from tests.faults.stage import TOPICS, Stage, stage, window
 from tests.faults.tally import Mark, tally
 from tests.faults.world import wait_until
 
@@ -139,7 +139,14 @@ def run(script: Script, folder: Path, say: Say = print) -> Result:
             if topic not in here.admin.list_topics(timeout=10).topics:
                 # The campaign ended before it came, and the judge wants to read it to its end.
                 here.make_topic(topic, 1)
-        return Result(script.seed, campaign.count(steps), campaign.troubles, time.monotonic() - began, revision())
+        return Result(
+            script.seed,
+            campaign.count(steps),
+            campaign.troubles,
+            window(script.seed),
+            time.monotonic() - began,
+            revision(),
+        )
 
 
 def _play(campaign: Campaign, volleys: Sequence[Volley], seed: int) -> list[Step]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.faults.result import Result, Row
+from tests.faults.result import Result, Row, rows_of
 
 HEADINGS = (
     "fault",
@@ -58,11 +58,14 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def summary(result: Result) -> str:
     """What to say at the end of one campaign; where it is broken, also how to play it again."""
-    faults = sum(step.faults for step in result.steps)
-    told = [table(result.rows), f"seed {result.seed}, {faults} faults in {result.seconds:.0f} s, {result.revision}"]
+    told = [
+        table(rows_of(result.steps)),
+        f"seed {result.seed}, {result.faults} faults in {result.seconds:.0f} s, revision {result.revision}",
+        f"{result.window} messages can be on their way at once",
+    ]
     if result.broken:
         told += [f"BROKEN: {name}: {what}" for name, what in result.broken.items()]
-        told.append(f"play it again: python -m tests.faults --faults {faults} --seed {result.seed}")
+        told.append(f"play it again: python -m tests.faults --faults {result.faults} --seed {result.seed}")
     return "\n".join(told)
 
 

@@ -52,6 +52,12 @@ class Row:
         )
 
 
+def rows_of(steps: Sequence[Step]) -> list[Row]:
+    """The table: each kind of fault, the calm at the beginning and the end, and all together."""
+    kinds = sorted({step.kind for step in steps})
+    return [*(Row.of(kind, [step for step in steps if step.kind == kind]) for kind in kinds), Row.of("all", steps)]
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a campaign found."""
@@ -60,25 +66,25 @@ class Result:
     steps: Sequence[Step]
     troubles: Sequence[str]
     """What would have needed a person."""
+    window: int
+    """How many messages can be on their way at once: one fault may repeat so many."""
     seconds: float
     revision: str
 
     @property
-    def rows(self) -> list[Row]:
-        """The table: each kind, the calm at the beginning and the end, and all together."""
-        kinds = dict.fromkeys(sorted(step.kind for step in self.steps))
-        return [
-            *(Row.of(kind, [step for step in self.steps if step.kind == kind]) for kind in kinds),
-            Row.of("all", self.steps),
-        ]
+    def faults(self) -> int:
+        """How many faults struck."""
+        return sum(step.faults for step in self.steps)
 
     @property
     def broken(self) -> Mapping[str, Any]:
         """The promises that did not hold; empty when all did."""
         all_ = Row.of("all", self.steps).counts
         calm = self.steps[0].counts.duplicates
+        beyond = [step.told for step in self.steps if step.counts.duplicates > self.window * max(1, step.faults)]
         return {
             **all_.broken,
+            **({"repeated beyond the window": beyond} if beyond else {}),
             **({"repeated without a fault": calm} if calm else {}),
             **({"needed a person": list(self.troubles)} if self.troubles else {}),
         }
@@ -86,3 +92,9 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
         return {**asdict(self), "broken": dict(self.broken)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Result":
+        """Make it of what `as_json` returned."""
+        steps = [Step(**{**step, "counts": Counts(**step["counts"])}) for step in values["steps"]]
+        return cls(**{name: value for name, value in values.items() if name not in ("steps", "broken")}, steps=steps)

@@ -25,6 +25,30 @@ from tests.faults.world import World, wait_until, world
 
 DENIED = (ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", AclOperation.WRITE, AclPermissionType.DENY)
 
+DIE = """
+-- die: hold the only message as one that is dead, as if a checkpoint had passed over it
+with dead as (
+    insert into outbox.held (shard, seq, id, topic, key, payload, created_at, scope, due_at, attempts, failed_at, fault,
+                             code, error)
+    select shard, seq, id, topic, key, payload, created_at, 'key', 'infinity', 10, now(), 'message',
+           'MSG_SIZE_TOO_LARGE', 'too large'
+    from outbox.message
+    returning shard
+), horizon as (
+    insert into outbox.snapshot (taken, floor, system_identifier)
+    select pg_current_snapshot(), 0, system_identifier from pg_control_system()
+    returning id
+)
+insert into outbox.checkpoint (shard, batch, seen, target, upto, sent)
+select shard, 1, horizon.id, null, 0, 0 from dead, horizon
+"""
+
+NEIGHBOUR = """
+-- neighbour: another key of the shard of key a
+select 'c' || n from generate_series(1, 1000) n
+where abs(hashtextextended('c' || n, 0) % 16) = abs(hashtextextended('a', 0) % 16) limit 1
+"""
+
 
 @dataclass(frozen=True)
 class Topics:
@@ -100,6 +124,28 @@ def test_topic_that_is_away_is_held_in_order_dead_letters_nothing_and_drains_whe
     for key in ("locked-a", "locked-b"):
         first = list(dict.fromkeys(seen.id for seen in came if seen.key == key))
         assert first == [id_ for id_, of in wanted if of == key]
+
+
+def test_dead_message_of_a_topic_that_was_away_blocks_its_key_alone_when_the_topic_is_back(
+    here: World, topics: Topics
+) -> None:
+    """As if it had died before the outage, with messages behind it that came while it lasted."""
+    here.enqueue(1, key="a", topic=topics.away)
+    with psycopg.connect(here.database_url, autocommit=True) as connection:
+        connection.execute(DIE)
+        (neighbour,), *_ = connection.execute(NEIGHBOUR).fetchall()
+        here.enqueue(1, key="b", topic=topics.away)
+        here.relay("one")
+        wait_until(lambda: here.states(topics.away) == {"dead": 1, "unreachable": 1}, 60)
+        here.enqueue(3, key="a", topic=topics.away)
+        here.enqueue(1, key=neighbour, topic=topics.away)
+        wait_until(lambda: here.states(topics.away).total() == 6 and not here.states(topics.away)["pending"], 20)
+        topics.bring_back()
+        wait_until(lambda: here.states(topics.away) == {"dead": 1, "blocked": 3, "sent": 2}, 30)
+        here.enqueue(3, key=neighbour, topic=topics.away)
+        wait_until(lambda: here.states(topics.away) == {"dead": 1, "blocked": 3, "sent": 5}, 20)
+        detours = connection.execute("select count(*) from outbox.held where key = %s", (neighbour,)).fetchall()
+    assert detours == [(1,)]
 
 
 def test_reading_pauses_when_too_much_is_held_and_goes_on_by_itself(here: World, topics: Topics) -> None:

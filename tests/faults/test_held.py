@@ -128,6 +128,7 @@ def test_scheduled_message_is_published_when_its_time_has_come_and_blocks_nobody
         judge.arrived(5)
         wait_until(lambda: here.states() == {"scheduled": 1, "sent": 5}, 5)
         judge.arrived(6)
+        wait_until(lambda: here.states() == {"sent": 6}, 10)
         with psycopg.connect(here.database_url) as connection:
             late = connection.execute(
                 "select settled_at - due_at between interval '0' and interval '2 s' from outbox.held"

@@ -190,7 +190,7 @@ def test_standby_that_is_not_waited_for_is_warned_of_and_one_that_is_missing_is_
     own_postgres(follows=primary)
     found = findings(primary.url(), kafka_brokers, 0)["replication"]
     assert found["level"] == "warning"
-    assert found["found"] == "1 standbys stream, durability is local, none is synchronous"
+    assert found["found"] == "standbys that stream: 1; durability is local; no standby is synchronous"
     assert findings(primary.url(), kafka_brokers, 0, **replicated)["replication"]["level"] == "ok"
 
 

@@ -1,5 +1,6 @@
 """The table of held messages: what is due, in which order, found along the indexes however much waits."""
 
+import os
 from collections.abc import Iterator
 
 import psycopg
@@ -7,7 +8,7 @@ import pytest
 
 from relay.blame import Fault
 from relay.connection import connect
-from relay.held import READ_TIMED, READ_WAITING, Held
+from relay.held import LEFT, READ_FAILED, READ_SCHEDULED, READ_WAITING, Held
 from relay.hold import Failure, Hold, Scope
 from relay.message import Row
 
@@ -44,6 +45,11 @@ def messages(session: Session, *queues: tuple[str, str | None]) -> list[Row]:
     assert last is not None
     written = [int(str(last[0])) + number + 1 for number in range(len(queues))]
     return [tuple(row) for row in session.execute(READ, (written,)).fetchall()]  # type: ignore[misc]
+
+
+def _later(row: Row) -> Row:
+    """The same, read while its time was still to come."""
+    return (*row[:10], True, row[11])
 
 
 def seqs(rows: list[Row]) -> list[int]:
@@ -90,8 +96,9 @@ def test_failed_and_scheduled_ones_are_due_when_their_time_has_come(session: Ses
     soon, later, dead = messages(session, ("t", "a"), ("t", "b"), ("t", "c"))
     retries = [(soon, 0.0), (later, 60.0), (dead, None)]
     held.write([Hold(row, Scope.KEY, REFUSED, 1, seconds) for row, seconds in retries])
-    due = held.timed(ALL)
-    assert (seqs(due.again()), due.batch().count, due.failed) == ([soon[1]], 0, {soon[1]: 1})
+    due = held.failed(ALL)
+    assert (seqs(due.rows), due.failed) == ([soon[1]], {soon[1]: 1})
+    assert held.scheduled(ALL).rows == []
     seconds = held.look(ALL).seconds
     assert seconds is not None
     assert seconds <= 0
@@ -99,6 +106,48 @@ def test_failed_and_scheduled_ones_are_due_when_their_time_has_come(session: Ses
     seconds = held.look(ALL).seconds
     assert seconds is not None
     assert 50 < seconds <= 60
+
+
+def test_scheduled_message_never_passes_older_ones_of_its_key(session: Session, held: Held) -> None:
+    first, behind, scheduled = messages(session, ("t", "a"), ("t", "a"), ("t", "a"))
+    for scope in (Scope.KEY, Scope.TOPIC):
+        session.execute("delete from outbox.held")
+        session.execute("update outbox.message set deliver_after = now() where seq = %s", (scheduled[1],))
+        held.write([Hold(first, scope, GONE, 0, 60.0), Hold(behind, scope), Hold(_later(scheduled), Scope.NONE)])
+        assert held.scheduled(ALL).rows == []
+        held.settle([first], [], [])
+        assert (seqs(held.waiting(ALL).rows), held.scheduled(ALL).rows) == ([behind[1]], [])
+        held.settle([behind], [], [])
+        assert seqs(held.scheduled(ALL).rows) == [scheduled[1]]
+
+
+def test_message_with_a_key_longer_than_an_index_takes_is_held_like_any_other(session: Session, held: Held) -> None:
+    key = os.urandom(20_000).hex()
+    first, behind, other = messages(session, ("t", key), ("t", key), ("t", key + "x"))
+    held.write([Hold(first, Scope.KEY, REFUSED, 1, 60.0), Hold(behind, Scope.KEY), Hold(other, Scope.KEY)])
+    assert seqs(held.waiting(ALL).rows) == [other[1]]
+    assert held.settle([first], [], [(first[0], "t", key)]) == {(first[0], "t", key)}
+
+
+def test_what_is_left_of_a_key_is_asked_along_the_index_however_much_waits_beside_it(
+    session: Session, held: Held
+) -> None:
+    assert held
+    session.execute(
+        "insert into outbox.held (shard, seq, id, topic, key, payload, created_at, scope, due_at) "
+        "select 1, n, gen_random_uuid(), 't', 'hot', 'x', now(), 'key', '-infinity' from generate_series(1, 20000) n"
+    )
+    filled = LEFT
+    for name, value in {
+        "shards": "'{1,1}'::smallint[]",
+        "topics": "'{t,t}'::text[]",
+        "keys": "'{a,null}'::text[]",
+    }.items():
+        filled = filled.replace(f"%({name})s", value)
+    plan = [str(line) for (line,) in session.execute(f"explain (analyze, timing off) {filled}".encode())]
+    for index in ("held_ordered", "held_halted"):
+        assert len([line for line in plan if f"Index Only Scan using {index} " in line]) == 1, plan
+    assert not [line for line in plan if "Rows Removed" in line], plan
 
 
 def test_message_that_was_sent_is_sent_though_it_was_discarded_meanwhile(session: Session, held: Held) -> None:
@@ -111,7 +160,9 @@ def test_message_that_was_sent_is_sent_though_it_was_discarded_meanwhile(session
     assert session.execute("select settled_as from outbox.held").fetchall() == [("sent",)]
 
 
-@pytest.mark.parametrize("statement", [READ_TIMED, READ_WAITING], ids=["timed", "waiting"])
+@pytest.mark.parametrize(
+    "statement", [READ_FAILED, READ_SCHEDULED, READ_WAITING], ids=["failed", "scheduled", "waiting"]
+)
 def test_what_is_due_is_found_along_the_indexes(session: Session, held: Held, statement: str) -> None:
     """However much waits: no sort, no scan of the table."""
     assert held
@@ -128,6 +179,7 @@ def test_what_is_due_is_found_along_the_indexes(session: Session, held: Held, st
     assert "Seq Scan" not in plan
     assert "held_due" in plan
     assert "held_failed" in plan
+    assert ("held_ordered" in plan) == (statement is READ_SCHEDULED)
 
 
 def test_a_deep_queue_is_read_page_by_page_to_its_end(session: Session, held: Held) -> None:

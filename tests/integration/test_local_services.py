@@ -113,6 +113,25 @@ def test_paused_postgres_keeps_its_connections_and_answers_when_it_goes_on(own_p
             pass
 
 
+def test_standby_has_what_was_committed_and_takes_writes_once_it_is_promoted(own_postgres: OwnPostgres) -> None:
+    primary = own_postgres(settings={"synchronous_standby_names": "second", "synchronous_commit": "local"})
+    second = own_postgres(settings={"cluster_name": "second"}, follows=primary)
+    with psycopg.connect(primary.url(), autocommit=True) as connection:
+        connection.execute("create table kept (n int)")
+        connection.execute("set synchronous_commit = on")
+        connection.execute("insert into kept values (1)")
+    with (
+        psycopg.connect(second.url(), autocommit=True) as connection,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+    ):
+        connection.execute("insert into kept values (2)")
+    primary.crash()
+    second.promote()
+    with psycopg.connect(second.url(), autocommit=True) as connection:
+        connection.execute("insert into kept values (2)")
+        assert connection.execute("select n from kept order by n").fetchall() == [(1,), (2,)]
+
+
 def test_postgres_that_cannot_start_says_why_and_is_gone(services_folder: Path) -> None:
     server = Postgres(services_folder / "misconfigured", settings={"shared_buffers": "lots"})
     with pytest.raises(ServiceUnavailable, match=r"(?s)ended; .*.*invalid value for parameter \"shared_buffers\""):

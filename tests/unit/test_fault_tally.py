@@ -1,9 +1,13 @@
 """The counts of a campaign: every message in the right step, and every broken promise seen."""
 
+import json
+from dataclasses import replace
+
 from relay.judge import Seen
+from tests.faults import page
 from tests.faults.ledger import Entry
 from tests.faults.report import markdown, summary, table
-from tests.faults.result import Result, Step
+from tests.faults.result import Result, Step, rows_of
 from tests.faults.tally import Counts, Mark, tally
 
 MARKS = [Mark(0, 0.0), Mark(3, 100.0)]
@@ -67,22 +71,26 @@ def test_a_message_that_kafka_refuses_is_withheld_and_not_lost() -> None:
 
 def result(calm: Counts, struck: Counts, troubles: tuple[str, ...] = ()) -> Result:
     steps = [Step("no fault", "no fault", 0, 0.1, calm), Step("relay killed", "relay killed (one)", 1, 1.5, struck)]
-    return Result(7, steps, troubles, 12.0, "abc")
+    return Result(7, steps, troubles, 100, 12.0, "abc")
 
 
 def test_a_campaign_is_broken_by_a_promise_by_a_repeat_without_a_fault_and_by_the_need_of_a_person() -> None:
     assert not result(Counts(published=1), Counts(duplicates=3, stale=1)).broken
     assert result(Counts(duplicates=1), Counts()).broken == {"repeated without a fault": 1}
     assert result(Counts(), Counts(lost=2)).broken == {"lost": 2}
+    assert result(Counts(), Counts(duplicates=101)).broken == {"repeated beyond the window": ["relay killed (one)"]}
     assert result(Counts(), Counts(), ("nobody is at work",)).broken == {"needed a person": ["nobody is at work"]}
 
 
 def test_the_table_has_a_line_for_each_kind_and_one_for_all() -> None:
     found = result(Counts(committed=1000, published=1000), Counts(committed=1, published=1, duplicates=3))
-    shown = table(found.rows).splitlines()
+    shown = table(rows_of(found.steps)).splitlines()
     assert [line.split("  ")[0] for line in shown] == ["fault", "no fault", "relay killed", "all"]
     assert shown[-1].split()[1:4] == ["1", "1,001", "1,001"]
-    assert markdown(found.rows).splitlines()[-1] == "| all | 1 | 1,001 | 1,001 | 0 | 0 | 0 | 3 | 0 | 3 | 0.8 | 1.5 |"
+    assert (
+        markdown(rows_of(found.steps)).splitlines()[-1]
+        == "| all | 1 | 1,001 | 1,001 | 0 | 0 | 0 | 3 | 0 | 3 | 0.8 | 1.5 |"
+    )
 
 
 def test_a_broken_campaign_says_how_to_play_it_again() -> None:
@@ -90,3 +98,24 @@ def test_a_broken_campaign_says_how_to_play_it_again() -> None:
     assert "BROKEN: lost: 2" in said
     assert "python -m tests.faults --faults 1 --seed 7" in said
     assert "BROKEN" not in summary(result(Counts(), Counts()))
+
+
+def test_what_a_campaign_found_survives_being_stored() -> None:
+    found = result(Counts(committed=3, published=2, lost=1), Counts(duplicates=3), ("nobody is at work",))
+    assert Result.from_json(json.loads(json.dumps(found.as_json()))) == replace(found, troubles=["nobody is at work"])
+
+
+def test_a_long_run_is_shown_with_its_seeds_and_its_verdict() -> None:
+    whole, broken = result(Counts(committed=3, published=3), Counts()), result(Counts(), Counts(lost=1))
+    shown = page.text(page.stored([whole], {"cores": "2"}, "make faults N=1"))
+    assert "`make faults N=1`: 1 faults in 1 campaigns" in shown
+    assert "**every promise held**" in shown
+    assert "broken: seeds 7" in page.text(page.stored([whole, broken], {}, "make faults N=2"))
+    assert page.renewed(f"a{page.BEGIN}old{page.END}b", page.stored([whole], {}, "x")).startswith(
+        f"a{page.BEGIN}\n\n`x`"
+    )
+
+
+def test_the_page_is_in_step_with_the_stored_figures() -> None:
+    text = page.PAGE.read_text()
+    assert page.renewed(text, json.loads(page.FIGURES.read_text())) == text, "run: make faults"

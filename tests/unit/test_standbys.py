@@ -11,7 +11,7 @@ def standby(name: str, role: str = "async", *, flushed: bool = True, physical: b
 
 def test_without_names_every_standby_that_streams_must_have_flushed() -> None:
     assert lacking("", [standby("a"), standby("b")]) is None
-    assert lacking("", [standby("a"), standby("b", flushed=False)]) == "2 stream, b behind"
+    assert lacking("", [standby("a"), standby("b", flushed=False)]) == "behind is b, of 2 that stream"
 
 
 def test_without_any_standby_nothing_is_replicated() -> None:
@@ -28,7 +28,7 @@ def test_of_priorities_the_first_so_many_must_have_flushed(names: str) -> None:
     third = standby("c", "potential", flushed=False)
     assert lacking(names, [standby("a", "sync"), standby("b", "sync"), third]) is None
     found = lacking(names, [standby("a", "sync"), standby("b", "sync", flushed=False), standby("c", "potential")])
-    assert found == "synchronous_standby_names asks for 2 standbys, 2 stream, b behind"
+    assert found == "synchronous_standby_names asks for 2, behind is b, of 2 that stream"
 
 
 @pytest.mark.parametrize("names", ["ANY 2 (*)", "any 2 (a, b, c)"])
@@ -45,4 +45,4 @@ def test_of_a_list_of_names_the_first_that_streams_must_have_flushed(names: str)
 
 
 def test_names_without_a_standby_that_has_one_are_waited_for() -> None:
-    assert lacking("a", [standby("z")]) == "synchronous_standby_names asks for 1 standbys, none streams"
+    assert lacking("a", [standby("z")]) == "synchronous_standby_names asks for 1, none streams"

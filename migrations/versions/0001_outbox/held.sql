@@ -8,6 +8,9 @@ create table outbox.held (
     id            uuid        not null,
     topic         text        not null,
     key           text,
+    -- In the indexes in place of the key, for a key may be longer than an index takes, and a message that could not be
+    -- held would stop all others.
+    key_hash      bigint      generated always as (hashtextextended(key, 0)) stored,
     type          text,
     payload       bytea,
     content_type  text,
@@ -38,11 +41,14 @@ create table outbox.held (
 -- create_held_due: what to send, oldest first: those that only wait, then those whose time has come
 create index held_due on outbox.held (shard, due_at, seq) where settled_as is null;
 
--- create_held_failed: who is in the way of a topic, or of a key
-create index held_failed on outbox.held (topic, scope, key, seq) where settled_as is null and failed_at is not null;
+-- create_held_failed: who is in the way of a topic, or of a key; scope first, since all topics that are halted are asked for
+create index held_failed on outbox.held (scope, topic, key_hash, seq) where settled_as is null and failed_at is not null;
 
--- create_held_ordered: whether anything is left of a key or of a topic in a shard
-create index held_ordered on outbox.held (shard, topic, scope, key) where settled_as is null and scope <> 'none';
+-- create_held_ordered: whether anything is left of a key, or is older than a scheduled message of it
+create index held_ordered on outbox.held (topic, key_hash, seq) where settled_as is null and scope <> 'none';
+
+-- create_held_halted: whether anything in a shard waits for its topic
+create index held_halted on outbox.held (shard, topic) where settled_as is null and scope = 'topic';
 
 -- create_held_settled: what retention looks for
 create index held_settled on outbox.held (settled_at) where settled_as is not null;

@@ -58,7 +58,8 @@ select h.*,
            ) or exists (
                select from outbox.held first
                where first.settled_as is null and first.failed_at is not null
-                 and first.topic = h.topic and first.scope = 'key' and first.key = h.key and first.seq < h.seq
+                 and first.topic = h.topic and first.scope = 'key' and first.key_hash = h.key_hash
+                 and first.key = h.key and first.seq < h.seq
            ) then 'blocked'
            else 'pending'
        end as state

@@ -1,5 +1,6 @@
 """What happens to topics while the broker is well: one takes less than before, one lacks replicas, one is not there."""
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +8,17 @@ from dataclasses import dataclass
 
 from tests.faults.kinds.fault import Fault, Kind, lasting
 from tests.faults.stage import Stage
+from tests.fuzz.writers import INSERT
 
 ENQUEUE = """
 -- enqueue: twenty messages of four keys
 insert into outbox.message (topic, key, payload)
 select %s, 'locked-' || n %% 4, 'for a topic of its own' from generate_series(1, 20) as n
+"""
+
+LOCKS = """
+-- locks: of the keys of a burst, as the crowd takes them
+select pg_advisory_xact_lock(hashtextextended('locked-' || n, 7)) from generate_series(0, 3) as n
 """
 
 WRITTEN = """
@@ -44,6 +51,19 @@ class SettingChanged(OfTopic):
 
     def __str__(self) -> str:
         return f"{self.topic}, for {self.seconds:.1f} s"
+
+
+class Shrunk(SettingChanged):
+    """A topic takes less than before: of a burst of messages of few keys, some are too large now and some are not."""
+
+    @contextmanager
+    def befall(self, stage: Stage) -> Iterator[None]:
+        stage.set_topic(self.topic, self.setting, self.value)
+        with stage.administer() as application, application.transaction(), application.cursor() as cursor:
+            cursor.execute(LOCKS)
+            cursor.executemany(INSERT, [(self.topic, f"locked-{n % 4}", os.urandom(n * 37 % 300)) for n in range(600)])
+        yield
+        stage.set_topic(self.topic, self.setting, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +117,7 @@ def assert_read(stage: Stage, topic: str) -> None:
 
 
 def _shrunk(random_: random.Random) -> Fault:
-    return SettingChanged(lasting(random_, 4), "payments", "max.message.bytes", "300")
+    return Shrunk(lasting(random_, 4), "payments", "max.message.bytes", "450")
 
 
 def _replicas(random_: random.Random) -> Fault:
