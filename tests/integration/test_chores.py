@@ -66,7 +66,7 @@ def test_a_running_relay_gives_disk_space_back(here: World, owner: Connection) -
         wait_until(lambda: number(owner, SIZE) == empty, 60)
         here.enqueue(5)
         judge.arrived(205)
-    assert relay.said("new messages go to slot 1 from now on")
+    wait_until(lambda: relay.said("new messages go to slot 1 from now on"), 30)
     assert relay.said("slot 0 is empty: all in it was sent long enough ago, ")
     assert relay.terminate() == 0
     assert not relay.said("Running job")
