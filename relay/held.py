@@ -76,14 +76,15 @@ from unnest(%(shards)s::smallint[], %(topics)s::text[], %(keys)s::text[]) as q(s
 cross join lateral (
     (
         select 1 from outbox.held h
-        where q.key is null and h.shard = q.shard and h.topic = q.topic and h.scope = 'topic' and h.settled_as is null
+        where q.key is null and h.shard = q.shard and h.topic = q.topic
+          and h.ordered and h.scope = 'topic' and h.settled_as is null
         limit 1
     )
     union all
     (
         select 1 from outbox.held h
         where h.topic = q.topic and h.key_hash = hashtextextended(q.key, 0)
-          and h.scope <> 'none' and h.settled_as is null
+          and h.ordered and h.settled_as is null
         limit 1
     )
 ) as one
@@ -93,7 +94,7 @@ LOAD: LiteralString = """
 -- load_waits: behind what others wait in some shards
 select distinct shard, topic, case when scope = 'key' then key end
 from outbox.held
-where shard = any(%(shards)s) and settled_as is null and scope <> 'none'
+where shard = any(%(shards)s) and settled_as is null and ordered
 """
 
 LOOK: LiteralString = """
@@ -111,7 +112,7 @@ select array(select distinct topic from outbox.held
 
 COUNT: LiteralString = """
 -- count_held: how much of each topic waits in order
-select topic, count(*) from outbox.held where settled_as is null and scope <> 'none' group by topic
+select topic, count(*) from outbox.held where settled_as is null and ordered group by topic
 """
 
 READ_DUE: LiteralString = """
@@ -158,7 +159,7 @@ READ_SCHEDULED: LiteralString = READ_DUE.replace(
           and not exists (
               select from outbox.held older
               where h.replay is null and older.topic = h.topic and older.key_hash = h.key_hash and older.seq < h.seq
-                and older.scope <> 'none' and older.settled_as is null
+                and older.ordered and older.settled_as is null
           )""",
 )
 """Those whose time has come, and those that an operator publishes anew."""

@@ -18,6 +18,8 @@ create table outbox.held (
     created_at    timestamptz not null,
     -- What waits behind it, in order of seq, while it is unsettled: nothing, its topic and key, or its whole topic.
     scope         text        not null check (scope in ('none', 'key', 'topic')),
+    -- By a name of its own, so that no look for who has failed takes the index on all that wait.
+    ordered       boolean     not null generated always as (scope <> 'none') stored,
     -- When to send it. Before all time: as soon as nothing is in its way. At no time: never, until an operator says so.
     due_at        timestamptz not null,
     dead          boolean     not null generated always as (due_at = 'infinity') stored,
@@ -45,10 +47,11 @@ create index held_due on outbox.held (shard, due_at, seq) where settled_as is nu
 create index held_failed on outbox.held (scope, topic, key_hash, seq) where settled_as is null and failed_at is not null;
 
 -- create_held_ordered: whether anything is left of a key, or is older than a scheduled message of it
-create index held_ordered on outbox.held (topic, key_hash, seq) where settled_as is null and scope <> 'none';
+create index held_ordered on outbox.held (topic, key_hash, seq) where settled_as is null and ordered;
 
 -- create_held_halted: whether anything in a shard waits for its topic
-create index held_halted on outbox.held (shard, topic) where settled_as is null and scope = 'topic';
+create index held_halted on outbox.held (shard, topic)
+    where settled_as is null and ordered and scope = 'topic';
 
 -- create_held_settled: what retention looks for
 create index held_settled on outbox.held (settled_at) where settled_as is not null;
