@@ -9,7 +9,7 @@ export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
 export RELAY_CACHE := $(CACHE)
 
-.PHONY: setup demo test bench lint lock clean
+.PHONY: setup demo test bench faults lint lock clean
 
 setup: $(STAMP)  ## make .venv with everything
 
@@ -29,6 +29,9 @@ test: setup  ## every test, on real PostgreSQL and real Kafka
 
 bench: setup  ## the figures of docs/performance.md, in an hour; `.venv/bin/relay bench` takes ten minutes
 	$(BIN)/python -m bench
+
+faults: setup  ## N faults, drawn by SEED, while writers go on; a minute for a dozen. N=1000 makes the table of the docs
+	$(BIN)/python -m tests.faults --docs --faults $(or $(N),60) $(if $(SEED),--seed $(SEED))
 
 lint: setup  ## style, types and the direction of imports
 	$(BIN)/ruff check .

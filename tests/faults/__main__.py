@@ -25,6 +25,9 @@ from tests.faults.result import Result, rows_of
 MOST = 60
 """Faults of one campaign; behind them another begins, with empty servers."""
 
+LONG = 1_000
+"""Faults of a run that is worth to be shown in the docs."""
+
 
 def main() -> int:
     """Play what the arguments ask for; return the exit code."""
@@ -35,7 +38,7 @@ def main() -> int:
         results.append(play(script, keep=options.keep))
         if options.json:
             options.json.write_text(json.dumps([each.as_json() for each in results], indent=1) + "\n")
-    if options.docs:
+    if options.docs and options.faults >= LONG:
         page.keep(results, machine(), f"make faults N={options.faults} SEED={options.seed}")
     if len(results) > 1:
         tell(table(rows_of([step for result in results for step in result.steps])))
@@ -80,7 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=MOST, help="how many")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="what decides them")
     parser.add_argument("--json", type=Path, help="write what was found to this file")
-    parser.add_argument("--docs", action="store_true", help="put what was found into docs/reliability.md")
+    parser.add_argument("--docs", action="store_true", help=f"put a run of {LONG} or more into docs/reliability.md")
     parser.add_argument("--keep", action="store_true", help="keep the logs, also where every promise held")
     return parser.parse_args()
 

@@ -4,6 +4,7 @@
 """
 
 import os
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,19 +51,20 @@ def recorded(here: World) -> int:
 
 
 def test_relay_that_is_killed_in_a_drain_loses_and_swaps_nothing(here: World) -> None:
-    enqueue(here, 200_000)
+    enqueue(here, 100_000)
     with here.judged() as judge:
         relay = here.relay("one")
-        wait_until(lambda: recorded(here) > 50_000, 60)
+        wait_until(lambda: recorded(here) > 30_000, 60)
+        time.sleep(random.uniform(0, 0.05))  # or it would be just behind a checkpoint
         relay.kill()
         killed, before = time.monotonic(), recorded(here)
-        assert before < 200_000
+        assert before < 100_000
         relay.start()
         wait_until(lambda: recorded(here) > before, 30)
         print(f"killed after {before} messages, and further ones were recorded {time.monotonic() - killed:.1f} s later")
         found = judge.verdict()
     assert not found.broken
-    assert found.committed == 200_000
+    assert found.committed == 100_000
 
 
 def test_two_relays_swap_nothing(here: World) -> None:
