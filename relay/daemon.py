@@ -15,7 +15,7 @@ from types import FrameType
 
 import psycopg
 
-from relay import events, rights, status, telemetry
+from relay import events, locks, rights, status, telemetry
 from relay.bell import Bell
 from relay.broker import reachable
 from relay.checkpoint import Checkpoints
@@ -24,9 +24,11 @@ from relay.doorbell import Doorbell
 from relay.durability import Durability
 from relay.envelope import envelope
 from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
+from relay.fleet import Fleet, tie
 from relay.lane import Lane
 from relay.lease import Leases
 from relay.publisher import Publisher
+from relay.pulse import Limits, Pulse
 from relay.reader import Reader
 from relay.relay import Pace, Relay
 from relay.routing import Routes
@@ -115,18 +117,24 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.
     """
     with stopped_by_signals() as stop:
         _until_reachable(settings, wait, stop, tell)
-        failures = 0
-        while stop() is None:
-            began = time.monotonic()
-            try:
-                _work(settings, stop, tell)
-            except (WorkFailed, psycopg.Error) as error:
-                # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
-                failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
-                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                failures += 1
-                tell(events.Interrupted(_reason(error), pause))
-                stop.wait(pause)
+        with _listening(settings, tell) as pulse:
+            _again_and_again(settings, stop, pulse, tell)
+
+
+def _again_and_again(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell) -> None:
+    failures = 0
+    while stop() is None:
+        began = time.monotonic()
+        pulse.beat()
+        try:
+            _work(settings, stop, pulse, tell)
+        except (WorkFailed, psycopg.Error) as error:
+            # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
+            failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
+            pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+            failures += 1
+            tell(events.Interrupted(_reason(error), pause))
+            stop.wait(pause)
 
 
 def drain(
@@ -160,7 +168,8 @@ def drain(
     with stopped_by_signals() as stop:
         _until_reachable(settings, wait, stop, tell)
         try:
-            return _work(settings, stop, both, until_empty=True)
+            with _listening(settings, tell) as pulse:
+                return _work(settings, stop, pulse, both, until_empty=True)
         except psycopg.Error as error:
             raise DatabaseUnreachable(_reason(error)) from error
 
@@ -184,10 +193,17 @@ def _until_reachable(settings: Settings, wait: float, stop: Stop, tell: events.T
             return
 
 
-def _work(settings: Settings, stop: Stop, tell: events.Tell, *, until_empty: bool = False) -> int:
+@contextmanager
+def _listening(settings: Settings, tell: events.Tell) -> "Iterator[Pulse]":
+    pulse = Pulse(Limits.within(settings.takeover_seconds), tell)
+    with pulse.listening():
+        yield pulse
+
+
+def _work(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, *, until_empty: bool = False) -> int:
     """Make everything, relay until told to stop, and take it down again; return how many messages were published."""
     with ExitStack() as cleanup:
-        relay = _compose(settings, stop, tell, cleanup)
+        relay = _compose(settings, stop, pulse, tell, cleanup)
 
         def empty() -> bool:
             """Ask the table itself: shards that others hold are waited for, and refused messages are not."""
@@ -201,7 +217,7 @@ def _work(settings: Settings, stop: Stop, tell: events.Tell, *, until_empty: boo
         return relay.published
 
 
-def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitStack) -> Relay:
+def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cleanup: ExitStack) -> Relay:
     """Wire a relay together. What is closed first is what could still send; the leases go last."""
 
     def session() -> "psycopg.Connection":
@@ -210,20 +226,23 @@ def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitSta
     lease_session = session()
     rights.demand(lease_session)
     server = which_server(lease_session)
+    me = lease_session.info.backend_pid
+    tie(lease_session, me, locks.LOOP)
 
-    def session_beside() -> "psycopg.Connection":
+    def session_beside(kind: int) -> "psycopg.Connection":
         """Open a session on the same server: positions of one mean nothing on another that the address also has."""
         beside = session()
         if which_server(beside) != server:
             raise DatabaseUnreachable("the address of DATABASE_URL leads to several servers, or has just moved")
+        tie(beside, me, kind)
         return beside
 
-    reader = Reader(session_beside(), rows=settings.page_rows, size=settings.page_bytes)
-    doorbell = Doorbell(session_beside()) if settings.doorbell else None
+    reader = Reader(session_beside(locks.LOOP), rows=settings.page_rows, size=settings.page_bytes)
+    doorbell = Doorbell(session_beside(locks.BESIDE)) if settings.doorbell else None
     if doorbell:
         cleanup.callback(doorbell.close)
     properties = {**settings.kafka, "bootstrap.servers": settings.kafka_brokers}
-    how = properties, envelope(settings.headers, settings.source), Routes(settings)
+    how = properties, envelope(settings.headers, settings.source), Routes(settings), settings.takeover_seconds
     publisher, suspects = Publisher((Lane(*how), Lane(*how))), Suspects(*how)
     cleanup.callback(suspects.close)
     cleanup.callback(publisher.close)
@@ -231,12 +250,14 @@ def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitSta
     tell(events.Started(settings.name, where(settings.database_url), leases.shards))
     return Relay(
         leases=leases,
+        fleet=Fleet(lease_session, settings.name, settings.takeover_seconds, tell),
         checkpoints=Checkpoints(lease_session),
         reader=reader,
         durability=Durability(lease_session),
         publisher=publisher,
         suspects=suspects,
         bell=Bell(lease_session, doorbell, settings.poll_interval_seconds, stop.woken),
+        pulse=pulse,
         pace=Pace(settings.checkpoint_interval_seconds, settings.checkpoint_messages),
         tell=tell,
         stopping=stop,

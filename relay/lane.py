@@ -19,7 +19,7 @@ from relay.blame import blames_broker
 from relay.envelope import Envelope
 from relay.message import Page
 from relay.outcome import Outcome
-from relay.producer import WAVE_BYTES, Fatal, StillOurs, make, say, settle, take_back
+from relay.producer import TAKEOVER, WAVE_BYTES, Fatal, StillOurs, make, say, settle, take_back
 from relay.routing import Routes
 
 
@@ -38,17 +38,21 @@ class Lane:
         properties: librdkafka properties of the user, `bootstrap.servers` among them.
         envelope: makes a message's headers.
         routes: where logical topics go.
+        takeover: seconds after which other relays take the shards of one that hangs.
 
     Raises:
         SettingsError: librdkafka refuses the properties.
     """
 
-    def __init__(self, properties: Mapping[str, Any], envelope: Envelope, routes: Routes) -> None:
+    def __init__(
+        self, properties: Mapping[str, Any], envelope: Envelope, routes: Routes, takeover: float = TAKEOVER
+    ) -> None:
         self._properties = properties
+        self._takeover = takeover
         self._envelope = envelope
         self._routes = routes
         self._failures: list[KafkaError] = []
-        self._producer = make(properties, self._failures.append)
+        self._producer = make(properties, self._failures.append, takeover)
 
     def close(self) -> None:
         """Drop what is queued, so that nothing goes out once the leases are given up."""
@@ -120,4 +124,4 @@ class Lane:
     def _renew(self) -> None:
         take_back(self._producer)
         self._failures.clear()
-        self._producer = make(self._properties, self._failures.append)
+        self._producer = make(self._properties, self._failures.append, self._takeover)

@@ -13,6 +13,13 @@ MEMBER = 0x6F757402
 DOORBELL = 0x6F757403
 """Exclusive per shard while a relay is awake; an insert tries the shared form, and rings only when it gets it."""
 
+LOOP = 0x6F757410
+"""Session-level, shared; its number is the process id of the relay's lease session. Held by the sessions on which the
+loop itself works, the lease session among them: when all of these are silent, the relay is."""
+
+BESIDE = 0x6F757411
+"""The same for the other sessions of a relay, whose threads work without the loop: they prove nothing about it."""
+
 CHANNEL = "outbox"
 """The `NOTIFY` channel on which an insert rings; its payload is the shard."""
 

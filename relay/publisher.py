@@ -5,12 +5,18 @@ before the next one begins. Two lanes, since a lane waits for Kafka after each w
 """
 
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 
 from relay.lane import Lane
 from relay.message import Page
 from relay.outcome import Outcome, together
 from relay.producer import SLICE, WAVE_BYTES, StillOurs
+
+STUCK_SECONDS = 10.0
+"""A lane asks at least every half second whether to go on. One that does not ask for so long is stuck in librdkafka."""
 
 
 class CalledOff(Exception):
@@ -47,22 +53,32 @@ class Publisher:
         if page.size <= WAVE_BYTES or len(page.rows) == 1:
             return self._lanes[0].publish(page, still_ours)
         called_off = threading.Event()
+        heard = [time.monotonic()] * len(self._lanes)
 
-        def check() -> None:
+        def check(number: int) -> None:
+            heard[number] = time.monotonic()
             if called_off.is_set():
                 raise CalledOff
 
         going = [
-            self._threads.submit(lane.publish, half, check)
-            for lane, half in zip(self._lanes, halves(page), strict=True)
+            self._threads.submit(lane.publish, half, partial(check, number))
+            for number, (lane, half) in enumerate(zip(self._lanes, halves(page), strict=True))
         ]
         try:
             while wait(going, SLICE).not_done:
-                still_ours()
+                # To wait for a lane that is stuck must not pass for work: silent, this relay is found to hang.
+                if not _stuck(going, heard):
+                    still_ours()
         finally:
             called_off.set()
             wait(going)
         return together(part.result() for part in going)
+
+
+def _stuck(going: Sequence[Future[Outcome]], heard: Sequence[float]) -> bool:
+    """Whether a lane that is not done was not heard of for too long."""
+    since = [at for part, at in zip(going, heard, strict=True) if not part.done()]
+    return bool(since) and time.monotonic() - min(since) > STUCK_SECONDS
 
 
 def halves(page: Page) -> tuple[Page, Page]:

@@ -146,6 +146,7 @@ class Settings(BaseModel):
         0.25, "a number of seconds from 0.05 to 5", "how long progress may go unrecorded", ge=0.05, le=5
     )
     checkpoint_messages: int = _whole(20_000, 1, 1_000_000, "after how many messages progress is recorded at once")
+    takeover_seconds: int = _whole(25, 5, 300, "after how many seconds of silence a relay hangs and loses its shards")
     kafka: Mapping[str, str] = _setting({}, "[kafka]", "librdkafka properties", repr=False)
     topics: Mapping[str, Topic] = _setting({}, "[topics.<logical>]", "logical topics")
 

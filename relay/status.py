@@ -15,7 +15,9 @@ import psycopg
 from relay import locks, revision
 from relay.connection import connect, first_line, pin
 from relay.errors import DatabaseUnfit, DatabaseUnreachable, WorkFailed
+from relay.fleet import sessions
 from relay.reader import PLAN
+from relay.silence import HEALTHY_SECONDS, Session, by_relay, silence
 
 COUNTED = 80_000
 """How many pending messages are counted at most, divided evenly among the shards."""
@@ -89,10 +91,16 @@ select outbox.shard_count()
 
 @dataclass(frozen=True, slots=True)
 class RelayStatus:
-    """A live relay and the shards that it holds."""
+    """A live relay and the shards that it holds.
+
+    `silent_seconds` is for how long its loop has sent no statement, by the database's clock; it is `healthy` while that
+    is short. Both are None where the role may not see it.
+    """
 
     name: str
     shards: Sequence[int]
+    silent_seconds: float | None
+    healthy: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +175,13 @@ def _read(connection: "psycopg.Connection", most: int) -> Status:
     (shards,) = connection.execute(READ_SHARDS).fetchall()[0]
     limit = max(1, most // shards)
     holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
-    return summarise(holders, connection.execute(READ_PENDING, {"limit": limit}).fetchall(), limit)
+    fleet = sessions(connection)
+    return summarise(holders, fleet, connection.execute(READ_PENDING, {"limit": limit}).fetchall(), limit)
 
 
 def summarise(
     holders: Iterable[tuple[int, str, int | None]],
+    fleet: Iterable[Session],
     counts: Sequence[tuple[int, datetime, int, float | None]],
     limit: int,
 ) -> Status:
@@ -179,6 +189,7 @@ def summarise(
 
     Args:
         holders: process id, application name and shard (None: membership) of each lock.
+        fleet: the sessions of all relays.
         counts: number, time of its newest checkpoint, pending messages and age of the oldest in seconds of each shard.
         limit: up to how many messages of a shard were counted in each of the ranges.
     """
@@ -188,6 +199,7 @@ def summarise(
         names[pid] = application.removeprefix(f"{locks.APPLICATION} ")
         if shard is not None:
             leases[shard] = pid
+    silent = {relay: silence(own) for relay, own in by_relay(fleet).items()}
     rows = [
         ShardStatus(shard, names.get(leases.get(shard, 0)), min(pending, limit), pending >= limit, checkpoint_at)
         for shard, checkpoint_at, pending, _ in counts
@@ -198,8 +210,12 @@ def summarise(
         oldest_pending_seconds=max((max(0.0, age) for *_, age in counts if age is not None), default=None),
         held={},
         relays=[
-            RelayStatus(name, sorted(shard for shard, holder in leases.items() if holder == pid))
+            _relay(name, sorted(shard for shard, holder in leases.items() if holder == pid), silent.get(pid))
             for pid, name in names.items()
         ],
         shards=rows,
     )
+
+
+def _relay(name: str, shards: Sequence[int], silent: float | None) -> RelayStatus:
+    return RelayStatus(name, shards, silent, None if silent is None else silent <= HEALTHY_SECONDS)

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from relay.blame import Fault, fault_of, mend
 from relay.envelope import Envelope
 from relay.message import Page, Row
 from relay.outcome import Outcome, Refusal
-from relay.producer import ALONE, Fatal, StillOurs, make, say, settle, take_back
+from relay.producer import ALONE, TAKEOVER, Fatal, PatientProducer, StillOurs, make, say, settle, take_back
 from relay.routing import Routes
 
 
@@ -26,13 +26,17 @@ class Suspects:
         properties: librdkafka properties of the user, `bootstrap.servers` among them.
         envelope: makes a message's headers.
         routes: where logical topics go.
+        takeover: seconds after which other relays take the shards of one that hangs.
     """
 
-    def __init__(self, properties: Mapping[str, Any], envelope: Envelope, routes: Routes) -> None:
+    def __init__(
+        self, properties: Mapping[str, Any], envelope: Envelope, routes: Routes, takeover: float = TAKEOVER
+    ) -> None:
         self._properties = properties
+        self._takeover = takeover
         self._envelope = envelope
         self._routes = routes
-        self._producer: Producer | None = None
+        self._producer: PatientProducer | None = None
 
     def close(self) -> None:
         """Drop what is queued."""
@@ -92,7 +96,7 @@ class Suspects:
         else:
             outcome.refusals[shard] = _refusal(row, error)
 
-    def _queue(self, producer: Producer, row: Row, answer: Callable[..., None]) -> Refusal | None:
+    def _queue(self, producer: PatientProducer, row: Row, answer: Callable[..., None]) -> Refusal | None:
         """Queue one message; return the refusal of one that cannot even be queued."""
         topic = self._routes(row[3])
         if topic is None:
@@ -103,9 +107,9 @@ class Suspects:
             return _refusal(row, error.args[0])
         return None
 
-    def _ready(self) -> Producer:
+    def _ready(self) -> PatientProducer:
         if self._producer is None:
-            self._producer = make(self._properties, _nobody, **ALONE)
+            self._producer = make(self._properties, _nobody, self._takeover, **ALONE)
         return self._producer
 
 

@@ -27,19 +27,19 @@ where locktype = 'advisory' and classid::bigint = %s and objsubid = 2 and grante
 class RelayProcess:
     """One `relay run`, or another command; its log goes to a file, so that a failing test can show it."""
 
-    def __init__(self, name: str, environment: dict[str, str], folder: Path, command: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, environment: dict[str, str], folder: Path, command: Sequence[str], within: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command = command
+        self._command = [*within, sys.executable, "-m", "relay", *command]
         self._environment = {**environment, "RELAY_NAME": name}
         self.start()
 
     def start(self) -> None:
         """Start it, again or for the first time."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "relay", *self._command], env=self._environment, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -77,11 +77,17 @@ class World:
         self._folder = folder
         self._relays: list[RelayProcess] = []
 
-    def relay(self, name: str, command: Sequence[str] = ("run", "--wait", "60"), **settings: str) -> RelayProcess:
-        """Start a relay."""
+    def relay(
+        self,
+        name: str,
+        command: Sequence[str] = ("run", "--wait", "60"),
+        within: Sequence[str] = (),
+        **settings: str,
+    ) -> RelayProcess:
+        """Start a relay; `within` is the program that starts it, with its arguments, such as `ip netns exec NAME`."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
         environment = {**inherited, "DATABASE_URL": self.database_url, "KAFKA_BROKERS": self.brokers, **settings}
-        self._relays.append(RelayProcess(name, environment, self._folder, command))
+        self._relays.append(RelayProcess(name, environment, self._folder, command, within))
         return self._relays[-1]
 
     def owners(self) -> Counter[str]:
@@ -90,7 +96,7 @@ class World:
             held = connection.execute(OWNERS, (locks.LEASE,)).fetchall()
         return Counter(name.removeprefix(locks.application_name("")) for _, name in held)
 
-    def wait_until_owned(self, seconds: float = 10, **shards: int) -> None:
+    def wait_until_owned(self, seconds: float = 45, **shards: int) -> None:
         """Wait until the shards are shared out in a certain way."""
         wait_until(lambda: self.owners() == Counter(shards), seconds, lambda: f"{self.owners()}, not {shards}")
 
