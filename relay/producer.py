@@ -66,6 +66,10 @@ request. A larger message is alone in its wave."""
 TAKEOVER = 25.0
 """Seconds, where nobody says otherwise, after which other relays take the shards of one that hangs."""
 
+GRACE = 2.0
+"""Seconds within which a relay that works is heard of by the others, and for which its own finding that the shards are
+its own counts."""
+
 SLICE = 0.5
 """Seconds between two looks at whether the shards are still ours, while Kafka is slow."""
 
@@ -96,14 +100,14 @@ class Patience:
     """Until librdkafka drops a message that it has not sent (`message.timeout.ms`).
 
     Above `page`, for it drops the head of a partition's queue while the rest may go out, which the gapless guarantee
-    does not cover. Below the takeover time by two seconds, within which a relay that works has always been heard of: so
-    what a process has queued when it is stopped expires before another relay owns its shards, and never goes out late.
+    does not cover. Below the takeover time by `GRACE`: so what a process has queued when it is stopped expires before
+    another relay owns its shards, and never goes out late.
     """
 
     @classmethod
     def within(cls, takeover: float) -> "Patience":
         """Derive it from the seconds after which other relays take the shards of one that hangs."""
-        message = min(25.0, takeover - 2.0)
+        message = min(25.0, takeover - GRACE)
         page = min(20.0, message - 1.0)
         return cls(min(10.0, page), page, message)
 

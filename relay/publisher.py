@@ -4,23 +4,15 @@ Guarantees those of a lane, for a key is in one shard, a shard of a page goes th
 before the next one begins. Two lanes, since a lane waits for Kafka after each wave, and meanwhile the other one queues.
 """
 
-import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
 from relay.lane import Lane
 from relay.message import Page
 from relay.outcome import Outcome, together
+from relay.permit import Permit
 from relay.producer import SLICE, WAVE_BYTES, StillOurs
-
-STUCK_SECONDS = 10.0
-"""A lane asks at least every half second whether to go on. One that does not ask for so long is stuck in librdkafka."""
-
-
-class CalledOff(Exception):
-    """The page was called off while it was being published."""
 
 
 class Publisher:
@@ -52,33 +44,24 @@ class Publisher:
         """
         if page.size <= WAVE_BYTES or len(page.rows) == 1:
             return self._lanes[0].publish(page, still_ours)
-        called_off = threading.Event()
-        heard = [time.monotonic()] * len(self._lanes)
-
-        def check(number: int) -> None:
-            heard[number] = time.monotonic()
-            if called_off.is_set():
-                raise CalledOff
-
+        asked = time.monotonic()
+        still_ours()
+        permit = Permit(len(self._lanes), asked)
         going = [
-            self._threads.submit(lane.publish, half, partial(check, number))
+            self._threads.submit(lane.publish, half, partial(permit.ask, number))
             for number, (lane, half) in enumerate(zip(self._lanes, halves(page), strict=True))
         ]
         try:
             while wait(going, SLICE).not_done:
                 # To wait for a lane that is stuck must not pass for work: silent, this relay is found to hang.
-                if not _stuck(going, heard):
+                if not permit.stuck([number for number, part in enumerate(going) if not part.done()]):
+                    asked = time.monotonic()
                     still_ours()
+                    permit.renew(asked)
         finally:
-            called_off.set()
+            permit.call_off()
             wait(going)
         return together(part.result() for part in going)
-
-
-def _stuck(going: Sequence[Future[Outcome]], heard: Sequence[float]) -> bool:
-    """Whether a lane that is not done was not heard of for too long."""
-    since = [at for part, at in zip(going, heard, strict=True) if not part.done()]
-    return bool(since) and time.monotonic() - min(since) > STUCK_SECONDS
 
 
 def halves(page: Page) -> tuple[Page, Page]:
