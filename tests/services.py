@@ -79,10 +79,10 @@ def start_postgres(running: ExitStack, folder: Path, binaries: Path | None, sett
         return running.enter_context(Postgres(folder, binaries, settings))
 
 
-def start_kafka(running: ExitStack, folder: Path) -> Kafka:
+def start_kafka(running: ExitStack, folder: Path, host: str = "127.0.0.1") -> Kafka:
     """Start a Kafka that ends with the stack."""
     with failing_plainly():
-        return running.enter_context(Kafka(folder))
+        return running.enter_context(Kafka(folder, host=host))
 
 
 def create_database(server: Postgres, template: str = "template1") -> str:
