@@ -10,13 +10,25 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from relay.blame import Fault, blames_broker
 from relay.envelope import Envelope
 from relay.hold import Failure
 from relay.message import Row
-from relay.producer import ALONE, Fatal, Silence, StillOurs, failure, make, say, settle, take_back
+from relay.producer import (
+    ALONE,
+    TAKEOVER,
+    Fatal,
+    PatientProducer,
+    Silence,
+    StillOurs,
+    failure,
+    make,
+    say,
+    settle,
+    take_back,
+)
 from relay.routing import Routes
 
 LOOK_SECONDS = 2.0
@@ -40,13 +52,17 @@ class Alone:
         properties: librdkafka properties of the user, `bootstrap.servers` among them.
         envelope: makes a message's headers.
         routes: where logical topics go.
+        takeover: seconds after which other relays take the shards of one that hangs.
     """
 
-    def __init__(self, properties: Mapping[str, Any], envelope: Envelope, routes: Routes) -> None:
+    def __init__(
+        self, properties: Mapping[str, Any], envelope: Envelope, routes: Routes, takeover: float = TAKEOVER
+    ) -> None:
         self._properties = properties
+        self._takeover = takeover
         self._envelope = envelope
         self._routes = routes
-        self._producer: Producer | None = None
+        self._producer: PatientProducer | None = None
 
     def close(self) -> None:
         """Drop what is queued."""
@@ -132,7 +148,7 @@ class Alone:
                 found[logical] = Failure(Fault.DESTINATION, "NOT_ACKNOWLEDGED", text)
         return found
 
-    def _queue(self, producer: Producer, row: Row, answer: Callable[..., None]) -> Failure | None:
+    def _queue(self, producer: PatientProducer, row: Row, answer: Callable[..., None]) -> Failure | None:
         """Queue one message; return the refusal of one that cannot even be queued."""
         topic = self._routes(row[3])
         if topic is None:
@@ -143,9 +159,9 @@ class Alone:
             return failure(error.args[0])
         return None
 
-    def _ready(self) -> Producer:
+    def _ready(self) -> PatientProducer:
         if self._producer is None:
-            self._producer = make(self._properties, _nobody, **ALONE)
+            self._producer = make(self._properties, _nobody, self._takeover, **ALONE)
         return self._producer
 
 

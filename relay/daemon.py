@@ -15,7 +15,7 @@ from types import FrameType
 
 import psycopg
 
-from relay import chores, events, rights, status, telemetry
+from relay import chores, events, locks, rights, status, telemetry
 from relay.alone import Alone
 from relay.bell import Bell
 from relay.broker import reachable
@@ -27,11 +27,13 @@ from relay.doorbell import Doorbell
 from relay.durability import Durability
 from relay.envelope import envelope
 from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
+from relay.fleet import Fleet, tie
 from relay.held import Held
 from relay.lane import Lane
 from relay.lease import Leases
 from relay.policy import Policy, Rule
 from relay.publisher import Publisher
+from relay.pulse import Limits, Pulse
 from relay.reader import Reader
 from relay.relay import Pace, Relay
 from relay.retries import Retries
@@ -125,17 +127,18 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.
     with stopped_by_signals() as stop:
         _until_reachable(settings, wait, stop, tell)
         # Begun before the relaying and ended after it, so that a chore never outlives what it is done beside.
-        with chores.done_beside(settings, tell):
-            _relay_until_stopped(settings, stop, tell)
+        with chores.done_beside(settings, tell), _listening(settings, tell) as pulse:
+            _relay_until_stopped(settings, stop, pulse, tell)
 
 
-def _relay_until_stopped(settings: Settings, stop: Stop, tell: events.Tell) -> None:
+def _relay_until_stopped(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell) -> None:
     """Relay, and begin anew after each fault."""
     failures = 0
     while stop() is None:
         began = time.monotonic()
+        pulse.beat()
         try:
-            _work(settings, stop, tell)
+            _work(settings, stop, pulse, tell)
         except (WorkFailed, psycopg.Error) as error:
             # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
             failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
@@ -176,7 +179,8 @@ def drain(
     with stopped_by_signals() as stop:
         _until_reachable(settings, wait, stop, tell)
         try:
-            return _work(settings, stop, both, until_empty=True)
+            with _listening(settings, tell) as pulse:
+                return _work(settings, stop, pulse, both, until_empty=True)
         except psycopg.Error as error:
             raise DatabaseUnreachable(_reason(error)) from error
 
@@ -200,10 +204,17 @@ def _until_reachable(settings: Settings, wait: float, stop: Stop, tell: events.T
             return
 
 
-def _work(settings: Settings, stop: Stop, tell: events.Tell, *, until_empty: bool = False) -> int:
+@contextmanager
+def _listening(settings: Settings, tell: events.Tell) -> "Iterator[Pulse]":
+    pulse = Pulse(Limits.within(settings.takeover_seconds), tell)
+    with pulse.listening():
+        yield pulse
+
+
+def _work(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, *, until_empty: bool = False) -> int:
     """Make everything, relay until told to stop, and take it down again; return how many messages were published."""
     with ExitStack() as cleanup:
-        relay = _compose(settings, stop, tell, cleanup)
+        relay = _compose(settings, stop, pulse, tell, cleanup)
 
         def empty() -> bool:
             """Ask the table itself: shards that others hold are waited for; what is held and not due is not."""
@@ -226,7 +237,7 @@ def _demand_nothing_left(settings: Settings, published: int) -> None:
         raise WorkFailed(f"published {published} messages, and some are held: {counts}; see them with: relay failed")
 
 
-def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitStack) -> Relay:
+def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cleanup: ExitStack) -> Relay:
     """Wire a relay together. What is closed first is what could still send; the leases go last."""
 
     def session() -> "psycopg.Connection":
@@ -235,22 +246,27 @@ def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitSta
     lease_session = session()
     rights.demand(lease_session)
     server = which_server(lease_session)
+    me = lease_session.info.backend_pid
+    tie(lease_session, me, locks.LOOP)
 
-    def session_beside() -> "psycopg.Connection":
+    def session_beside(kind: int) -> "psycopg.Connection":
         """Open a session on the same server: positions of one mean nothing on another that the address also has."""
         beside = session()
         if which_server(beside) != server:
             raise DatabaseUnreachable("the address of DATABASE_URL leads to several servers, or has just moved")
+        tie(beside, me, kind)
         return beside
 
     replicated = settings.durability == "replicated"
     durability = Durability(lease_session, replicated=replicated, tell=tell)
-    reader = Reader(session_beside(), rows=settings.page_rows, size=settings.page_bytes, replicated=replicated)
-    doorbell = Doorbell(session_beside()) if settings.doorbell else None
+    reader = Reader(
+        session_beside(locks.LOOP), rows=settings.page_rows, size=settings.page_bytes, replicated=replicated
+    )
+    doorbell = Doorbell(session_beside(locks.BESIDE)) if settings.doorbell else None
     if doorbell:
         cleanup.callback(doorbell.close)
     properties = {**settings.kafka, "bootstrap.servers": settings.kafka_brokers}
-    how = properties, envelope(settings.headers, settings.source), Routes(settings)
+    how = properties, envelope(settings.headers, settings.source), Routes(settings), settings.takeover_seconds
     rules = policy(settings)
     delivery = Delivery(Publisher((Lane(*how), Lane(*how))), Alone(*how), rules)
     cleanup.callback(delivery.close)
@@ -261,12 +277,14 @@ def _compose(settings: Settings, stop: Stop, tell: events.Tell, cleanup: ExitSta
     tell(events.Started(settings.name, where(settings.database_url), leases.shards))
     return Relay(
         leases=leases,
+        fleet=Fleet(lease_session, settings.name, settings.takeover_seconds, tell),
         checkpoints=Checkpoints(lease_session),
         reader=reader,
         durability=durability,
         delivery=delivery,
         custody=Custody(held, retries, settings.held_limit, tell),
         bell=Bell(lease_session, doorbell, settings.poll_interval_seconds, stop.woken),
+        pulse=pulse,
         pace=Pace(settings.checkpoint_interval_seconds, settings.checkpoint_messages),
         tell=tell,
         stopping=stop,

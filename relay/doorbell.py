@@ -33,8 +33,10 @@ select pg_advisory_lock(%(doorbell)s, %(shard)s)
 """
 
 RELEASE = """
--- release_doorbell: this session holds no other lock
-select pg_advisory_unlock_all()
+-- release_doorbell: asked of the server, for a statement that was cancelled may have got some of them
+select pg_advisory_unlock(classid::int, objid::int)
+from pg_locks
+where locktype = 'advisory' and objsubid = 2 and granted and pid = pg_backend_pid() and classid::bigint = %(doorbell)s
 """
 
 FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
@@ -119,10 +121,13 @@ class Doorbell:
                 self._holding.result()
         self._holding = None
         try:
-            self._connection.execute(RELEASE)
+            self._release()
         except errors.QueryCanceled:
             # By a cancellation that was meant for the wait, and came late; there is none behind it.
-            self._connection.execute(RELEASE)
+            self._release()
+
+    def _release(self) -> None:
+        self._connection.execute(RELEASE, {"doorbell": locks.DOORBELL})
 
     def _stop_waiting(self) -> None:
         """Call the thread back from its queue; it may stand in one for long."""

@@ -162,6 +162,65 @@ class ChoreFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class HungRelayEnded:
+    """Another relay was silent for too long: its sessions were ended here, and with them its leases, if it had any."""
+
+    name: str
+    silent_seconds: float
+    sessions: int
+    leases: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HungBeyondReach:
+    """Another relay hangs and keeps its shards, for this one's role may not end its sessions."""
+
+    name: str
+    silent_seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamesakeFound:
+    """Another live relay goes by the same name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoodStill:
+    """The whole process did not run for a while: it was stopped or swapped out, or its machine was."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStuck:
+    """The loop has not come round for a while."""
+
+    seconds: float
+    place: str
+    """Where in the code it stands."""
+    on_database: bool
+    """Whether it waits for PostgreSQL there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopGoesOn:
+    """The loop that was told to be stuck goes on."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopGivenUp:
+    """The loop has been stuck for so long that the process ends itself."""
+
+    seconds: float
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The relay recorded its progress and gave up its leases."""
 
@@ -189,6 +248,13 @@ Event = (
     | SlotBusy
     | Rotated
     | ChoreFailed
+    | HungRelayEnded
+    | HungBeyondReach
+    | NamesakeFound
+    | StoodStill
+    | LoopStuck
+    | LoopGoesOn
+    | LoopGivenUp
     | Stopped
 )
 

@@ -21,7 +21,19 @@ from relay.envelope import Envelope
 from relay.hold import Failure
 from relay.message import Batch
 from relay.outcome import Outcome
-from relay.producer import WAVE_BYTES, Fatal, Silence, StillOurs, failure, flush, make, say, settle, take_back
+from relay.producer import (
+    TAKEOVER,
+    WAVE_BYTES,
+    Fatal,
+    Silence,
+    StillOurs,
+    failure,
+    flush,
+    make,
+    say,
+    settle,
+    take_back,
+)
 from relay.routing import Routes
 
 GRACE_SECONDS = 0.2
@@ -52,17 +64,21 @@ class Lane:
         properties: librdkafka properties of the user, `bootstrap.servers` among them.
         envelope: makes a message's headers.
         routes: where logical topics go.
+        takeover: seconds after which other relays take the shards of one that hangs.
 
     Raises:
         SettingsError: librdkafka refuses the properties.
     """
 
-    def __init__(self, properties: Mapping[str, Any], envelope: Envelope, routes: Routes) -> None:
+    def __init__(
+        self, properties: Mapping[str, Any], envelope: Envelope, routes: Routes, takeover: float = TAKEOVER
+    ) -> None:
         self._properties = properties
+        self._takeover = takeover
         self._envelope = envelope
         self._routes = routes
         self._failures: list[tuple[KafkaError, str]] = []
-        self._producer = make(properties, self._failed)
+        self._producer = make(properties, self._failed, takeover)
 
     def close(self) -> None:
         """Drop what is queued, so that nothing goes out once the leases are given up."""
@@ -168,4 +184,4 @@ class Lane:
     def _renew(self) -> None:
         take_back(self._producer)
         self._failures.clear()
-        self._producer = make(self._properties, self._failed)
+        self._producer = make(self._properties, self._failed, self._takeover)

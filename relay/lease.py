@@ -18,13 +18,15 @@ select pg_advisory_lock_shared(%(member)s, 0), pg_backend_pid(), outbox.shard_co
 """
 
 SURVEY = """
--- survey: members have shard 0 of their own class
-select classid::bigint = %(member)s as is_member, objid::int as shard, pid
+-- survey: members have number 0, leases that of their shard, and sessions that of the lease session of their relay
+select classid::bigint as class, objid::bigint as number, pid
 from pg_locks
 where locktype = 'advisory' and objsubid = 2 and granted
   and database = (select oid from pg_database where datname = current_database())
-  and classid::bigint in (%(lease)s, %(member)s)
+  and classid::bigint in (%(lease)s, %(member)s, %(loop)s, %(beside)s)
 """
+
+CLASSES = {"lease": locks.LEASE, "member": locks.MEMBER, "loop": locks.LOOP, "beside": locks.BESIDE}
 
 TAKE = """
 -- take_leases
@@ -85,6 +87,8 @@ class Leases:
         assert joined is not None
         _, self._me, self.shards = joined
         self.held: frozenset[int] = frozenset()
+        self.others = False
+        """Whether there were sessions of any other relay at the last survey."""
 
     def survey(self) -> Change:
         """Ask who is alive and who holds what, and decide what should change.
@@ -92,9 +96,10 @@ class Leases:
         Raises:
             psycopg.OperationalError: the session is lost, and all leases with it.
         """
-        found = self._connection.execute(SURVEY, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
-        members = {pid for is_member, _, pid in found if is_member}
-        holders = {shard: pid for is_member, shard, pid in found if not is_member}
+        found = self._connection.execute(SURVEY, CLASSES).fetchall()
+        members = {pid for kind, _, pid in found if kind == locks.MEMBER}
+        holders = {shard: pid for kind, shard, pid in found if kind == locks.LEASE}
+        self.others = any(relay != self._me for kind, relay, _ in found if kind in (locks.LOOP, locks.BESIDE))
         return decide(self._me, members, holders, self.shards)
 
     def take(self, shards: Collection[int]) -> frozenset[int]:

@@ -15,6 +15,12 @@ DOORBELL = 0x6F757403
 
 PRUNE = 0x6F757405
 """Session-level, exclusive, number 0: of many relays one prunes. (The class before it is that of migrations.)"""
+LOOP = 0x6F757410
+"""Session-level, shared; its number is the process id of the relay's lease session. Held by the sessions on which the
+loop itself works, the lease session among them: when all of these are silent, the relay is."""
+
+BESIDE = 0x6F757411
+"""The same for the other sessions of a relay, whose threads work without the loop: they prove nothing about it."""
 
 CHANNEL = "outbox"
 """The `NOTIFY` channel on which an insert rings; its payload is the shard."""

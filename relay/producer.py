@@ -28,16 +28,12 @@ LOCKED: dict[str, Any] = {
     # not hold back a request that is built already, which a broker with no state of the producer id takes, tried: so
     # no second one is ever built. Messages linger until a flush sends them, in waves that fit into one batch.
     "enable.gapless.guarantee": True,
-    "linger.ms": 5_000,
     "batch.size": 1_000_000,
     "batch.num.messages": 1_000_000,
     # What Java's and KafkaJS's producers use by default: all producers agree on a key's partition.
     "partitioner": "murmur2_random",
     # Successes are told by the flush; a Python call for each would cost more than the message.
     "delivery.report.only.error": True,
-    # Above PAGE_PATIENCE, so that the relay takes a page back before librdkafka drops single messages of it, which the
-    # gapless guarantee does not cover; low, so that what a stopped process has queued expires rather than goes late.
-    "message.timeout.ms": 25_000,
     # The topic's own max.message.bytes decides, which only the broker knows; but a request above the broker's
     # socket.request.max.bytes (100 MiB unless set) would cost the connection and blame nobody.
     "message.max.bytes": 100_000_000,
@@ -69,12 +65,12 @@ WAVE_BYTES = 980_000
 """What is queued between two flushes: below `batch.size` and `batch.num.messages`, so each partition's share is one
 request. A larger message is alone in its wave."""
 
-PATIENCE = 10.0
-"""Seconds without a single acknowledgement until what is queued is taken back."""
+TAKEOVER = 25.0
+"""Seconds, where nobody says otherwise, after which other relays take the shards of one that hangs."""
 
-PAGE_PATIENCE = 20.0
-"""Seconds for a whole page, however steadily it progresses: below `message.timeout.ms`, behind which librdkafka would
-drop the head of a partition's queue while its rest goes out."""
+GRACE = 2.0
+"""Seconds within which a relay that works is heard of by the others, and for which its own finding that the shards are
+its own counts."""
 
 SLICE = 0.5
 """Seconds between two looks at whether the shards are still ours, while Kafka is slow."""
@@ -98,12 +94,53 @@ Failed = Callable[[KafkaError, str], None]
 """Is told the error and the topic in Kafka of a message that was not written."""
 
 
-def make(properties: Mapping[str, Any], failed: Failed, **more: Any) -> Producer:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how many seconds Kafka is waited for. Each bound lies within the next, and all within the takeover time."""
+
+    silence: float
+    """Without a single acknowledgement, until what is queued is taken back."""
+    page: float
+    """For a whole page, however steadily it progresses."""
+    message: float
+    """Until librdkafka drops a message that it has not sent (`message.timeout.ms`).
+
+    Above `page`, for it drops the head of a partition's queue while the rest may go out, which the gapless guarantee
+    does not cover. Below the takeover time by `GRACE`: so what a process has queued when it is stopped expires before
+    another relay owns its shards, and never goes out late.
+    """
+
+    @classmethod
+    def within(cls, takeover: float) -> "Patience":
+        """Derive it from the seconds after which other relays take the shards of one that hangs."""
+        message = min(25.0, takeover - GRACE)
+        page = min(20.0, message - 1.0)
+        return cls(min(10.0, page), page, message)
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What librdkafka is told of it."""
+        milliseconds = round(self.message * 1000)
+        # A message lingers for as long as it lives (librdkafka wants less by one), so that only a flush sends it: a
+        # process that was stopped in the middle of a wave looks before it flushes.
+        return {"message.timeout.ms": milliseconds, "linger.ms": milliseconds - 1}
+
+
+class PatientProducer(Producer):
+    """A producer that knows for how long it may be waited for."""
+
+    patience: Patience
+    emptied: float
+    """When it last had nothing queued, by the monotonic clock."""
+
+
+def make(properties: Mapping[str, Any], failed: Failed, takeover: float = TAKEOVER, **more: Any) -> PatientProducer:
     """Make a producer.
 
     Args:
         properties: librdkafka properties of the user, `bootstrap.servers` among them.
         failed: is told each failure, from within `poll` and `flush`.
+        takeover: seconds after which other relays take the shards of one that hangs.
         more: properties that stand above the locked ones.
 
     Raises:
@@ -114,10 +151,14 @@ def make(properties: Mapping[str, Any], failed: Failed, **more: Any) -> Producer
         if error is not None:
             failed(error, message.topic() or "")
 
+    patience = Patience.within(takeover)
+    ours = {**LOCKED, **patience.properties, **more, "on_delivery": deliver, "logger": UNHEARD}
     try:
-        return Producer({**TUNING, **properties, **LOCKED, **more, "on_delivery": deliver, "logger": UNHEARD})
+        producer = PatientProducer({**TUNING, **properties, **ours})
     except KafkaException as error:
         raise unfit(error.args[0].str()) from None
+    producer.patience, producer.emptied = patience, time.monotonic()
+    return producer
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +170,9 @@ class Silence:
     """Whether it acknowledged some messages and has been silent about the others since."""
 
 
-def settle(producer: Producer, began: float, still_ours: StillOurs, spoilt: Callable[[], bool]) -> Silence | None:
+def settle(
+    producer: PatientProducer, began: float, still_ours: StillOurs, spoilt: Callable[[], bool]
+) -> Silence | None:
     """Wait until a producer has nothing queued.
 
     Args:
@@ -144,7 +187,12 @@ def settle(producer: Producer, began: float, still_ours: StillOurs, spoilt: Call
     Raises:
         Fatal: the producer gave up; with the gapless guarantee, at the first message that failed for good.
     """
+    patience, waited = producer.patience, time.monotonic() - max(began, producer.emptied)
     queued = left = len(producer)
+    if waited > patience.page:
+        # Only a process that stood still takes so long. Some of it may have expired, and its rest must not go out.
+        reason = f"{queued} messages not sent, for this process stood still for {waited:.0f} s"
+        return Silence(reason, others_went=False)
     since = time.monotonic()
     while remaining := flush(producer, SLICE):
         still_ours()
@@ -152,10 +200,11 @@ def settle(producer: Producer, began: float, still_ours: StillOurs, spoilt: Call
             return None
         now = time.monotonic()
         left, since = (left, since) if remaining == left else (remaining, now)
-        silent = now - since > PATIENCE
-        if silent or now - began > PAGE_PATIENCE:
+        silent = now - since > patience.silence
+        if silent or now - began > patience.page:
             reason = f"{remaining} messages not acknowledged after {now - began:.0f} s"
             return Silence(reason, silent and remaining < queued)
+    producer.emptied = time.monotonic()
     return None
 
 

@@ -4,18 +4,16 @@ Guarantees those of a lane, for a key is in one shard, a shard of a batch goes t
 before the next one begins. Two lanes, since a lane waits for Kafka after each wave, and meanwhile the other one queues.
 """
 
-import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
 from relay.lane import Lane
 from relay.message import Batch, Row
 from relay.outcome import Outcome, together
+from relay.permit import Permit
 from relay.producer import SLICE, WAVE_BYTES, StillOurs
-
-
-class CalledOff(Exception):
-    """The batch was called off while it was being published."""
 
 
 class Publisher:
@@ -47,21 +45,22 @@ class Publisher:
         """
         if batch.size <= WAVE_BYTES or len(batch.rows) == 1:
             return self._lanes[0].publish(batch, still_ours)
-        called_off = threading.Event()
-
-        def check() -> None:
-            if called_off.is_set():
-                raise CalledOff
-
+        asked = time.monotonic()
+        still_ours()
+        permit = Permit(len(self._lanes), asked)
         going = [
-            self._threads.submit(lane.publish, half, check)
-            for lane, half in zip(self._lanes, halves(batch), strict=True)
+            self._threads.submit(lane.publish, half, partial(permit.ask, number))
+            for number, (lane, half) in enumerate(zip(self._lanes, halves(batch), strict=True))
         ]
         try:
             while wait(going, SLICE).not_done:
-                still_ours()
+                # To wait for a lane that is stuck must not pass for work: silent, this relay is found to hang.
+                if not permit.stuck([number for number, part in enumerate(going) if not part.done()]):
+                    asked = time.monotonic()
+                    still_ours()
+                    permit.renew(asked)
         finally:
-            called_off.set()
+            permit.call_off()
             wait(going)
         return together(part.result() for part in going)
 

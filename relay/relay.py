@@ -12,7 +12,7 @@ matters lives in memory alone.
 import contextlib
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from relay import events
@@ -21,10 +21,12 @@ from relay.checkpoint import Checkpoints, check_sequence
 from relay.custody import Custody, settled_of
 from relay.delivery import Delivery
 from relay.durability import Durability
+from relay.fleet import Fleet
 from relay.lease import Change, Leases
 from relay.message import Page, Position
 from relay.outcome import Delivered
 from relay.progress import Progress, floor_is_old
+from relay.pulse import Pulse
 from relay.reader import Reader
 from relay.trouble import Setbacks
 
@@ -57,6 +59,7 @@ class Relay:
     """One relay on its sessions, from joining the others to leaving them."""
 
     leases: Leases
+    fleet: Fleet
     checkpoints: Checkpoints
     """On the session that holds the leases, so that both are lost together."""
     reader: Reader
@@ -65,6 +68,7 @@ class Relay:
     delivery: Delivery
     custody: Custody
     bell: Bell
+    pulse: Pulse
     pace: Pace
     tell: events.Tell
     stopping: Callable[[], float | None]
@@ -161,10 +165,14 @@ class Relay:
         self._progress.add(positions)
 
     def _survey_when_due(self) -> None:
+        self.pulse.beat()
         now = time.monotonic()
         if now - self._surveyed >= SURVEY_SECONDS:
             self._surveyed = now
             self._change = self.leases.survey()
+            self.custody.retries.renew(now)
+            if self.leases.others:
+                self.fleet.watch()
             self.bell.check()
 
     def _still_ours(self) -> None:
@@ -182,8 +190,7 @@ class Relay:
     def _next_page(self) -> Page | None:
         """The page read ahead, as far as it is still true, or a new one; None when no shard is to be read."""
         if self._ahead is not None:
-            ahead, self._ahead = self._ahead, None
-            page = self._progress.still_true(ahead.result())
+            page = self._progress.still_true(self._take_ahead(self._ahead))
             if page.before:
                 return page
         if self.custody.full:
@@ -206,6 +213,14 @@ class Relay:
         """Begin to read what comes behind a page, before that page is published."""
         positions = self._progress.standing_after(page)
         self._ahead = self._thread.submit(self.reader.read, positions, self.checkpoints.floor)
+
+    def _take_ahead(self, ahead: Future[Page]) -> Page:
+        """Wait for the page read ahead; a long read must not pass for a relay that hangs."""
+        while not ahead.done():
+            self._still_ours()
+            wait([ahead], SURVEY_SECONDS)
+        self._ahead = None
+        return ahead.result()
 
     def _publish(self, page: Page) -> None:
         """Publish a page and move behind what Kafka acknowledged of it."""
@@ -231,8 +246,7 @@ class Relay:
         """Pause; what was not acknowledged is read again from the table."""
         if self._ahead is not None:
             # What is left of a page read ahead of one that failed would pass for an empty outbox.
-            self._ahead.result()
-            self._ahead = None
+            self._take_ahead(self._ahead)
         self.bell.look_again()
         pause = self._setbacks.suffered(max(map(len, page.rows.values())))
         self.tell(events.BrokerSilent(reason, page.count, self._setbacks.count))

@@ -5,16 +5,17 @@ waited, in order. So however much there is of one kind, the others get on. What 
 which records it: nothing here writes to the database.
 """
 
-import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 
 from relay.delivery import Delivery
 from relay.held import Due, Held, Look
 from relay.outcome import Delivered
-from relay.publisher import CalledOff
+from relay.permit import Permit
+from relay.producer import StillOurs
 from relay.waits import Waits
 
 LOOK_SECONDS = 1.0
@@ -57,7 +58,8 @@ class Retries:
         self._thread = ThreadPoolExecutor(1, "outbox-retries")
         self._under_way: Future[Delivered] | None = None
         self._due = Due()
-        self._called_off = threading.Event()
+        self._sure = clock()
+        self._permit = Permit(1, self._sure)
         self._next_look = self._next_sweep = self._next_costly_sweep = 0.0
         self._turn = 0
         self.nothing_due = False
@@ -110,6 +112,8 @@ class Retries:
         if self._under_way is not None or now < self._next_look:
             return None
         found = self._held.look(shards)
+        # On the lease session: it answers, so the shards are ours.
+        self.renew(now)
         self._begin(self._choose(shards, timed=found.seconds is not None and found.seconds <= 0))
         wanted = LOOK_SECONDS if found.seconds is None or found.seconds <= 0 else min(LOOK_SECONDS, found.seconds)
         self._next_look = self._clock() + wanted
@@ -144,17 +148,23 @@ class Retries:
         self.nothing_due = False
         if self._delivery is None:
             self._delivery = self._make_delivery()
-        self._due, self._called_off = due, threading.Event()
-        self._under_way = self._thread.submit(self._deliver, self._delivery, due)
+        self._due, self._permit = due, Permit(1, self._sure)
+        self._under_way = self._thread.submit(self._deliver, self._delivery, due, partial(self._permit.ask, 0))
 
-    def _deliver(self, delivery: Delivery, due: Due) -> Delivered:
+    @staticmethod
+    def _deliver(delivery: Delivery, due: Due, still_ours: StillOurs) -> Delivered:
         if due.failed:
-            return delivery.retry(due.rows, due.failed, self._still_wanted)
-        return delivery.deliver(due.batch(), Waits(), self._still_wanted)
+            return delivery.retry(due.rows, due.failed, still_ours)
+        return delivery.deliver(due.batch(), Waits(), still_ours)
 
-    def _still_wanted(self) -> None:
-        if self._called_off.is_set():
-            raise CalledOff
+    def renew(self, since: float) -> None:
+        """Give the loop's word that the shards are still ours; what is under way goes on no longer without it.
+
+        Args:
+            since: when the loop began to make sure, by the monotonic clock.
+        """
+        self._sure = since
+        self._permit.renew(since)
 
     def patiently(self, seconds: float) -> None:
         """Wait for what is under way, but not for long; what is not answered for by then is called off."""
@@ -165,7 +175,7 @@ class Retries:
 
     def call_off(self) -> None:
         """Take back what is under way; it counts as not sent."""
-        self._called_off.set()
+        self._permit.call_off()
         if self._under_way is not None:
             wait([self._under_way])
             self._under_way = None

@@ -186,6 +186,7 @@ class Settings(BaseModel):
     retention: str = _setting(
         "7d", duration.ALLOWED, "how long sent messages are kept, by the database's clock; 0: no longer than needed"
     )
+    takeover_seconds: int = _whole(25, 5, 300, "after how many seconds of silence a relay hangs and loses its shards")
     kafka: Mapping[str, str] = _setting({}, "[kafka]", "librdkafka properties", repr=False)
     topics: Mapping[str, Topic] = _setting({}, "[topics.<logical>]", "logical topics")
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from relay.findings import Finding, Level
-from relay.status import Status
+from relay.status import RelayStatus, Status
 
 if TYPE_CHECKING:
     from relay.topics import TopicState
@@ -25,6 +25,8 @@ def status(found: Status) -> None:
     for state, count in found.held.items():
         console.print(f"held, {state}: {count:,}{' or more' if found.held_capped else ''}")
     console.print(f"relays:  {len(found.relays) or 'none is running'}")
+    for relay in found.relays:
+        console.print(f"  {escape(relay.name)}: {len(relay.shards)} shards, {_health(relay)}")
     table = Table("shard", "relay", "pending", "last checkpoint (UTC)")
     for shard in found.shards:
         pending = f"{shard.pending:,}{'+' if shard.pending_capped else ''}"
@@ -63,6 +65,13 @@ def finding(found: Finding) -> None:
     )
     if found.mend:
         console.print(f"{'':11} mend: {escape(found.mend)}", soft_wrap=True)
+
+
+def _health(relay: RelayStatus) -> str:
+    if relay.silent_seconds is None:
+        return "not to be seen by this role whether it is well (needs pg_read_all_stats)"
+    heard = f"heard of {relay.silent_seconds:.1f} s ago"
+    return f"healthy, {heard}" if relay.healthy else f"[red]not healthy[/], {heard}: it hangs, or its machine does"
 
 
 def _number(actual: int | None, configured: int | None) -> str:

@@ -15,7 +15,9 @@ import psycopg
 from relay import locks, revision
 from relay.connection import connect, first_line, pin
 from relay.errors import DatabaseUnfit, DatabaseUnreachable, WorkFailed
+from relay.fleet import sessions
 from relay.plan import walk_indexes
+from relay.silence import HEALTHY_SECONDS, Session, by_relay, silence
 from relay.unsent import demand_positions
 
 COUNTED = 80_000
@@ -97,10 +99,16 @@ select outbox.shard_count()
 
 @dataclass(frozen=True, slots=True)
 class RelayStatus:
-    """A live relay and the shards that it holds."""
+    """A live relay and the shards that it holds.
+
+    `silent_seconds` is for how long its loop has sent no statement, by the database's clock; it is `healthy` while that
+    is short. Both are None where the role may not see it.
+    """
 
     name: str
     shards: Sequence[int]
+    silent_seconds: float | None
+    healthy: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +188,16 @@ def _read(connection: "psycopg.Connection", most: int) -> Status:
     limit = max(1, most // shards)
     holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
     counts = connection.execute(READ_PENDING, {"limit": limit}).fetchall()
-    return summarise(holders, counts, limit, dict(connection.execute(READ_HELD, {"most": most}).fetchall()), most)
+    held: dict[str, int] = dict(connection.execute(READ_HELD, {"most": most}).fetchall())
+    return summarise(holders, sessions(connection), counts, limit, held=held, most=most)
 
 
 def summarise(
     holders: Iterable[tuple[int, str, int | None]],
+    fleet: Iterable[Session],
     counts: Sequence[tuple[int, datetime, int, float | None]],
     limit: int,
+    *,
     held: Mapping[str, int],
     most: int,
 ) -> Status:
@@ -194,6 +205,7 @@ def summarise(
 
     Args:
         holders: process id, application name and shard (None: membership) of each lock.
+        fleet: the sessions of all relays.
         counts: number, time of its newest checkpoint, pending messages and age of the oldest in seconds of each shard.
         limit: up to how many messages of a shard were counted in each of the ranges.
         held: how many messages are set aside, by state.
@@ -205,6 +217,7 @@ def summarise(
         names[pid] = application.removeprefix(f"{locks.APPLICATION} ")
         if shard is not None:
             leases[shard] = pid
+    silent = {relay: silence(own) for relay, own in by_relay(fleet).items()}
     rows = [
         ShardStatus(shard, names.get(leases.get(shard, 0)), min(pending, limit), pending >= limit, checkpoint_at)
         for shard, checkpoint_at, pending, _ in counts
@@ -216,8 +229,12 @@ def summarise(
         held=held,
         held_capped=sum(held.values()) >= most,
         relays=[
-            RelayStatus(name, sorted(shard for shard, holder in leases.items() if holder == pid))
+            _relay(name, sorted(shard for shard, holder in leases.items() if holder == pid), silent.get(pid))
             for pid, name in names.items()
         ],
         shards=rows,
     )
+
+
+def _relay(name: str, shards: Sequence[int], silent: float | None) -> RelayStatus:
+    return RelayStatus(name, shards, silent, None if silent is None else silent <= HEALTHY_SECONDS)

@@ -5,7 +5,7 @@ of the session are shared. All files are below `.cache` of the project and are r
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +40,12 @@ class OwnPostgres(Protocol):
         settings: Mapping[str, str] = NOTHING,
         follows: Postgres | None = None,
     ) -> Postgres: ...
+
+
+class OwnKafka(Protocol):
+    """Starts a broker; `host` is the address of this machine that clients use."""
+
+    def __call__(self, host: str = "127.0.0.1") -> Kafka: ...
 
 
 class MakeTopic(Protocol):
@@ -112,10 +118,14 @@ def kafka_brokers(services_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def own_kafka(services_folder: Path) -> Iterator[Callable[[], Kafka]]:
+def own_kafka(services_folder: Path) -> Iterator[OwnKafka]:
     """Starts brokers that the test may kill, pause and stop."""
     with ExitStack() as running:
-        yield lambda: services.start_kafka(running, services.new_folder(services_folder, "kafka"))
+
+        def start(host: str = "127.0.0.1") -> Kafka:
+            return services.start_kafka(running, services.new_folder(services_folder, "kafka"), host=host)
+
+        yield start
 
 
 @pytest.fixture(scope="session")

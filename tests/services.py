@@ -87,7 +87,11 @@ def start_postgres(
 
 
 def start_kafka(
-    running: ExitStack, folder: Path, properties: Mapping[str, str] = MappingProxyType({}), joins: Kafka | None = None
+    running: ExitStack,
+    folder: Path,
+    properties: Mapping[str, str] = MappingProxyType({}),
+    joins: Kafka | None = None,
+    host: str = "127.0.0.1",
 ) -> Kafka:
     """Start a Kafka that ends with the stack.
 
@@ -96,9 +100,10 @@ def start_kafka(
         folder: for its files.
         properties: those of `server.properties`, above our own.
         joins: the Kafka whose second broker it becomes.
+        host: the address of this machine that clients use.
     """
     with failing_plainly():
-        return running.enter_context(Kafka(folder, properties=properties, joins=joins))
+        return running.enter_context(Kafka(folder, properties=properties, joins=joins, host=host))
 
 
 def create_database(server: Postgres, template: str = "template1") -> str:

@@ -28,8 +28,8 @@ node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}
 log.dirs={data}
 auto.create.topics.enable=true
 num.partitions=4
@@ -67,8 +67,9 @@ class Kafka:
 
     Args:
         directory: Its folder, made when it is not there; data found in it is used.
-        port: The TCP port on 127.0.0.1 for clients; None for a free one.
-        controller_port: Likewise, for the controller.
+        port: The TCP port for clients; None for a free one.
+        controller_port: The one on 127.0.0.1 for the controller; None for a free one.
+        host: The address of this machine that clients use.
         heap: How much memory Java may use for objects, as in `-Xmx`.
         properties: Values for `server.properties`, above `PROPERTIES`.
         joins: The Kafka whose cluster it joins as a second broker, without a controller; None for a cluster of its own.
@@ -89,6 +90,7 @@ class Kafka:
         port: int | None = None,
         controller_port: int | None = None,
         *,
+        host: str = "127.0.0.1",
         heap: str = "768m",
         properties: Mapping[str, str] = MappingProxyType({}),
         joins: "Kafka | None" = None,
@@ -97,6 +99,7 @@ class Kafka:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._data = self._directory / "data"
         self._properties = self._directory / "server.properties"
+        self._host = host
         self._port = port or free_port()
         self.controller_port: int = controller_port or (joins.controller_port if joins else free_port())
         self._joins = joins
@@ -112,7 +115,7 @@ class Kafka:
             "-cp",
             f"{kafka_jars(cache_folder())}/*",
         ]
-        self.brokers = f"127.0.0.1:{self._port}"
+        self.brokers = f"{host}:{self._port}"
         self.log = self._directory / "kafka.log"
         self._process: Process | None = None
 
@@ -138,7 +141,8 @@ class Kafka:
             ServiceUnavailable: It does not start; the text has the end of its log.
         """
         self._properties.write_text(
-            PROPERTIES.format(port=self._port, controller_port=self.controller_port, data=self._data) + self._more
+            PROPERTIES.format(host=self._host, port=self._port, controller_port=self.controller_port, data=self._data)
+            + self._more
         )
         if not (self._data / "meta.properties").exists():
             self._format()
@@ -200,7 +204,7 @@ class Kafka:
     def _answers(self) -> bool:
         try:
             # First without librdkafka, which waits ever longer between its attempts.
-            socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+            socket.create_connection((self._host, self._port), timeout=1).close()
             admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
             return len(admin.list_topics(timeout=5).brokers) == (2 if self._joins else 1)
         except (OSError, KafkaException):

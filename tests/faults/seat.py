@@ -66,7 +66,7 @@ class Seat:
         self.wanted = True
         if self._relay is None:
             command = ("run", "--wait", "120")
-            self._relay = RelayProcess(self.name, self._environment, self._folder, command, self._program)
+            self._relay = RelayProcess(self.name, self._environment, self._folder, command, program=self._program)
         else:
             self._relay.start()
 

@@ -33,6 +33,7 @@ class RelayProcess:
         folder: for its log.
         command: what it is told to do.
         program: the module to run: the relay, or one that breaks it on purpose.
+        within: a program that runs it, with its arguments.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class RelayProcess:
         environment: dict[str, str],
         folder: Path,
         command: Sequence[str],
+        *,
         program: Sequence[str] = ("relay",),
+        within: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command = [sys.executable, "-m", *program, *command]
+        self._command = [*within, sys.executable, "-m", *program, *command]
         self._environment = {**environment, "RELAY_NAME": name}
         self.start()
 
@@ -90,11 +93,17 @@ class World:
         self._folder = folder
         self._relays: list[RelayProcess] = []
 
-    def relay(self, name: str, command: Sequence[str] = ("run", "--wait", "60"), **settings: str) -> RelayProcess:
-        """Start a relay."""
+    def relay(
+        self,
+        name: str,
+        command: Sequence[str] = ("run", "--wait", "60"),
+        within: Sequence[str] = (),
+        **settings: str,
+    ) -> RelayProcess:
+        """Start a relay; `within` is the program that starts it, with its arguments, such as `ip netns exec NAME`."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
         environment = {**inherited, "DATABASE_URL": self.database_url, "KAFKA_BROKERS": self.brokers, **settings}
-        self._relays.append(RelayProcess(name, environment, self._folder, command))
+        self._relays.append(RelayProcess(name, environment, self._folder, command, within=within))
         return self._relays[-1]
 
     def owners(self) -> Counter[str]:
@@ -103,7 +112,7 @@ class World:
             held = connection.execute(OWNERS, (locks.LEASE,)).fetchall()
         return Counter(name.removeprefix(locks.application_name("")) for _, name in held)
 
-    def wait_until_owned(self, seconds: float = 30, **shards: int) -> None:
+    def wait_until_owned(self, seconds: float = 45, **shards: int) -> None:
         """Wait until the shards are shared out in a certain way."""
         wait_until(lambda: self.owners() == Counter(shards), seconds, lambda: f"{self.owners()}, not {shards}")
 
