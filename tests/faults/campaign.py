@@ -27,6 +27,9 @@ CALM_SECONDS = 3.0
 
 CALM = "no fault"
 
+AT_REST = {"sent", "dead", "discarded"}
+"""The states of messages that no relay has to do anything about."""
+
 Say = Callable[[str], None]
 
 
@@ -79,6 +82,16 @@ class Campaign:
             time.sleep(0.05)
         self.troubles += [f"relay {name} ended by itself" for name in self.stage.gave_up()]
         return None if self.troubles else time.monotonic() - began
+
+    def demand_rest(self) -> None:
+        """Wait until nothing is left to do by the outbox's own account: what arrived is sent, what is held is dead."""
+        began = time.monotonic()
+        while not self.troubles and not self.stage.states().keys() <= AT_REST:
+            if time.monotonic() - began > self._patience:
+                self.troubles.append(
+                    f"{dict(self.stage.states())} after {self._patience:.0f} s, though all has arrived"
+                )
+            time.sleep(0.1)
 
     def _distinct(self, seen: Sequence[Seen]) -> set[str | None]:
         self._arrived.update(message.id for message in seen[self._looked_at :])
@@ -158,7 +171,10 @@ def _play(campaign: Campaign, volleys: Sequence[Volley], seed: int) -> list[Step
             if campaign.troubles:
                 break
             steps.append(campaign.step(f"{number}/{len(volleys)}", volley))
-    return steps if campaign.troubles else [*steps, campaign.step("end", None, LONGEST_DELAY)]
+    if not campaign.troubles:
+        steps.append(campaign.step("end", None, LONGEST_DELAY))
+        campaign.demand_rest()
+    return steps
 
 
 def revision() -> str:

@@ -95,6 +95,12 @@ class Stage:
             found = connection.execute("select * from outbox.message_state where id = %s", (message_id,)).fetchone()
         return str(found)
 
+    def states(self) -> Counter[str]:
+        """How many messages are in which state, as the outbox tells it to people."""
+        with self.administer() as connection:
+            found = connection.execute("select state, count(*) from outbox.message_state group by state").fetchall()
+        return Counter(dict(found))
+
     def gave_up(self) -> list[str]:
         """The relays that ended by themselves."""
         return [name for name, seat in self.seats.items() if seat.gave_up]
