@@ -212,17 +212,17 @@ def flush(producer: Producer, seconds: float) -> int:
     """Wait until nothing is queued or time is up; return what is left.
 
     Raises:
-        Fatal: the producer gave up. The Python client raises that from within its callbacks, and where a delivery
-            report is served in the same breath, the interpreter wraps it in a SystemError.
+        Fatal: the producer gave up. The Python client raises that from within its callbacks; where a delivery report
+            is served in the same breath, the interpreter wraps it in a SystemError, or has nothing left but to say
+            that something was raised ("returned NULL without setting an exception").
     """
     try:
         return producer.flush(seconds)
     except KafkaException as error:
         raise Fatal(say(error.args[0])) from None
     except SystemError as error:
-        if isinstance(error.__cause__, KafkaException):
-            raise Fatal(say(error.__cause__.args[0])) from None
-        raise
+        cause = error.__cause__
+        raise Fatal(say(cause.args[0]) if isinstance(cause, KafkaException) else str(error)) from None
 
 
 def take_back(producer: Producer) -> None:

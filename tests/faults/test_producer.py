@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from relay.alone import Alone
 from relay.delivery import Delivery
@@ -11,7 +13,7 @@ from relay.envelope import envelope
 from relay.lane import Lane
 from relay.message import Batch, Row
 from relay.policy import OnFailure, Policy, Rule
-from relay.producer import make, settle
+from relay.producer import Fatal, flush, make, settle
 from relay.publisher import Publisher
 from relay.routing import Routes
 from relay.settings import Settings
@@ -53,6 +55,18 @@ def still_ours() -> None:
 def publisher(broker: RefusingBroker) -> Publisher:
     how = {"bootstrap.servers": broker.brokers}, envelope("id", ""), Routes(Settings.model_construct())
     return Publisher((Lane(*how), Lane(*how)))
+
+
+class WithoutAWord(Producer):
+    """A client that raises in a callback and forgets what, as it does now and then while a broker stands still."""
+
+    def flush(self, *_: Any) -> int:
+        raise SystemError("<method 'flush' of 'cimpl.Producer' objects> returned NULL without setting an exception")
+
+
+def test_client_that_gives_up_without_a_word_is_given_up_and_ends_no_relay(broker: RefusingBroker) -> None:
+    with pytest.raises(Fatal, match="without setting an exception"):
+        flush(WithoutAWord({"bootstrap.servers": broker.brokers}), 0.1)
 
 
 @pytest.mark.parametrize("error", [NOT_ENOUGH_REPLICAS, NOT_LEADER, UNKNOWN_PRODUCER])
