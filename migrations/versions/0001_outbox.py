@@ -1,4 +1,4 @@
-"""The outbox: messages, checkpoints, held messages, states, the doorbell, and the SQL side of enqueueing."""
+"""The outbox: messages, checkpoints, held messages, states, the doorbell, enqueueing in SQL, and what operators do."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ depends_on = None
 
 HERE = Path(__file__).with_suffix("")
 
-PARTS = ("message", "checkpoint", "held", "state", "doorbell", "enqueue")
+PARTS = ("message", "checkpoint", "held", "state", "doorbell", "enqueue", "choice", "operate")
 """The scripts that make it, in this order."""
 
 
