@@ -6,6 +6,7 @@ Holds the queries too, but executes nothing and knows no connection: `pytest_plu
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from app_integration.payload import JSON, serialise
 
 READ: Final = """
 -- enqueued_in_this_transaction
-select id, topic, key, type, payload, content_type, headers::text
+select id, topic, key, type, payload, content_type, headers::text, deliver_after
 from outbox.message
 where xid = pg_current_xact_id_if_assigned()
 order by seq
@@ -21,7 +22,7 @@ order by seq
 
 READ_ALL: Final = """
 -- enqueued_and_visible: by this transaction or by any that has committed
-select id, topic, key, type, payload, content_type, headers::text
+select id, topic, key, type, payload, content_type, headers::text, deliver_after
 from outbox.message
 order by seq
 """
@@ -45,6 +46,7 @@ class EnqueuedMessage:
     payload: Any
     content_type: str | None
     headers: Mapping[str, str]
+    deliver_after: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Expectation:
     type: Any = ANYTHING
     payload: Any = ANYTHING
     headers: Any = ANYTHING
+    deliver_after: Any = ANYTHING
 
     def named(self) -> dict[str, Any]:
         """Give the fields that the test spoke of, a payload in the form in which it would be read back."""
@@ -68,8 +71,8 @@ class Expectation:
 def decode(rows: Iterable[Sequence[Any]]) -> list[EnqueuedMessage]:
     """Make messages of rows as `READ` gives them."""
     return [
-        EnqueuedMessage(id_, topic, key, type_, _payload(payload, media), media, json.loads(headers or "{}"))
-        for id_, topic, key, type_, payload, media, headers in rows
+        EnqueuedMessage(id_, topic, key, type_, _payload(payload, media), media, json.loads(headers or "{}"), after)
+        for id_, topic, key, type_, payload, media, headers, after in rows
     ]
 
 

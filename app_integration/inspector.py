@@ -7,6 +7,7 @@ its methods are awaited.
 
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
@@ -72,6 +73,7 @@ class OutboxInspector:
         type: str | None = ...,
         payload: Any = ...,
         headers: Any = ...,
+        deliver_after: datetime | None = ...,
         committed: bool = False,
     ) -> EnqueuedMessage: ...
 
@@ -85,6 +87,7 @@ class OutboxInspector:
         type: str | None = ...,
         payload: Any = ...,
         headers: Any = ...,
+        deliver_after: datetime | None = ...,
         committed: bool = False,
     ) -> Coroutine[Any, Any, EnqueuedMessage]: ...
 
@@ -97,6 +100,7 @@ class OutboxInspector:
         type: str | None = ANYTHING,  # noqa: A002 - the column
         payload: Any = ANYTHING,
         headers: Any = ANYTHING,
+        deliver_after: datetime | None = ANYTHING,
         committed: bool = False,
     ) -> EnqueuedMessage | Coroutine[Any, Any, EnqueuedMessage]:
         """Assert that exactly one message was enqueued that has all the fields given.
@@ -108,6 +112,7 @@ class OutboxInspector:
             type: its type; None for a message without one.
             payload: its payload, in any form in which it could be enqueued; JSON is compared as JSON.
             headers: its own headers, all of them.
+            deliver_after: the time before which it is not published; None for one that is published at once.
             committed: look at all that is visible, not only at the open transaction.
 
         Returns:
@@ -117,7 +122,7 @@ class OutboxInspector:
             AssertionError: there is none, or there are several; the text shows the nearest.
         """
         __tracebackhide__ = True
-        wanted = Expectation(topic, key, type, payload, headers)
+        wanted = Expectation(topic, key, type, payload, headers, deliver_after)
         return _look(transaction, committed, partial(_only, wanted))
 
     @overload

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,9 +22,15 @@ ENVELOPE_BYTES = 512
 (Kafka protocol, record batch version 2), the CloudEvents headers with their names, and a `ce_source` of 250
 bytes."""
 
-RESERVED_HEADERS = frozenset({"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "content-type"})
-"""Written by the relay (CloudEvents Kafka protocol binding 1.0, section 3.2); a second one would contradict
-it."""
+RESERVED_HEADERS = frozenset(
+    {"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_replay", "content-type"}
+)
+"""Written by the relay (CloudEvents Kafka protocol binding 1.0, section 3.2; `ce_replay` where an operator has a sent
+message published anew); a second one would contradict it."""
+
+FARTHEST = timedelta(days=3653)
+"""How far ahead a delivery may be set: ten years, as the table's constraint `deliver_after_is_within_ten_years` has
+it. Beyond that it is a unit mistaken, milliseconds for seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,8 @@ class NewMessage:
         headers: the application's own Kafka headers, text to text.
         content_type: media type of the payload; chosen by the payload unless given.
         id: public identity, on which consumers deduplicate; a new UUIDv7 unless given.
+        deliver_after: not to be published before this time, which has a time zone and is at most ten years ahead; at
+            once if it is past, or None. A message that waits for its time has no order with others of its key.
     """
 
     topic: str
@@ -48,6 +57,7 @@ class NewMessage:
     headers: Mapping[str, str] | None = None
     content_type: str | None = None
     id: UUID | None = None
+    deliver_after: datetime | None = None
 
 
 class Row(NamedTuple):
@@ -61,6 +71,8 @@ class Row(NamedTuple):
     content_type: str | None
     headers: str | None
     """A JSON object of text."""
+    deliver_after: datetime | None
+    """In UTC."""
 
 
 def prepare(message: NewMessage, topics: Topics) -> Row:
@@ -79,6 +91,7 @@ def prepare(message: NewMessage, topics: Topics) -> Row:
         payload=payload,
         content_type=_text("content_type", message.content_type) or content_type,
         headers=_headers(message.headers),
+        deliver_after=_delivery(message.deliver_after),
     )
     _check_size(row, message.headers or {}, limit)
     return row
@@ -128,6 +141,22 @@ def _headers(headers: Any) -> str | None:
         if _text(f"headers.{name}", value) is None:
             raise InvalidMessage(f"headers.{name}", "is None; allowed is text")
     return json.dumps(dict(headers), ensure_ascii=False) if headers else None
+
+
+def _delivery(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise InvalidMessage("deliver_after", f"is {value!r}, a {type(value).__name__}; allowed is a datetime.datetime")
+    if value.utcoffset() is None:
+        raise InvalidMessage("deliver_after", f"is {value!r}, without a time zone; allowed is datetime.now(UTC) + …")
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidMessage("deliver_after", f"is {value!r}, which is no time in UTC") from None
+    if moment - datetime.now(UTC) > FARTHEST:
+        raise InvalidMessage("deliver_after", f"is {value!r}; allowed is a time at most ten years ahead")
+    return moment
 
 
 def _check_size(row: Row, headers: Mapping[str, str], limit: int) -> None:

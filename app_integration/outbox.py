@@ -7,6 +7,7 @@ module's functions, which are those of an `Outbox()` that knows no topics.
 """
 
 from collections.abc import Coroutine, Iterable, Mapping
+from datetime import datetime
 from os import PathLike
 from typing import Any, Self, TypeVar, overload
 from uuid import UUID
@@ -59,6 +60,7 @@ class Outbox:
         headers: Mapping[str, str] | None = None,
         content_type: str | None = None,
         id: UUID | None = None,
+        deliver_after: datetime | None = None,
     ) -> UUID: ...
 
     @overload
@@ -73,6 +75,7 @@ class Outbox:
         headers: Mapping[str, str] | None = None,
         content_type: str | None = None,
         id: UUID | None = None,
+        deliver_after: datetime | None = None,
     ) -> Coroutine[Any, Any, UUID]: ...
 
     def enqueue(
@@ -86,6 +89,7 @@ class Outbox:
         headers: Mapping[str, str] | None = None,
         content_type: str | None = None,
         id: UUID | None = None,  # noqa: A002 - the column
+        deliver_after: datetime | None = None,
     ) -> UUID | Coroutine[Any, Any, UUID]:
         """Put a message into the outbox, to be published if and only if the transaction commits.
 
@@ -98,6 +102,8 @@ class Outbox:
             headers: Kafka headers of your own, text to text.
             content_type: media type of the payload; chosen by the payload unless given.
             id: public identity, on which consumers deduplicate; a new UUIDv7 unless given.
+            deliver_after: not to be published before this time, which has a time zone and is at most ten years ahead;
+                at once if it is past. A message that waits for its time has no order with others of its key.
 
         Returns:
             The message's identity; with an asynchronous connection, when awaited.
@@ -115,6 +121,7 @@ class Outbox:
             headers=headers,
             content_type=content_type,
             id=id,
+            deliver_after=deliver_after,
         )
         row = prepare(message, self._topics)
         writing = send(transaction, [row])

@@ -23,7 +23,7 @@ ROWS_PER_STATEMENT = 1_000
 BYTES_PER_STATEMENT = 16 * 1024 * 1024
 """Of payload. PostgreSQL takes no parameter above 1 GiB, and both ends hold each in memory several times."""
 
-_SAME_IN_ALL = ("id", "topic", "key", "type", "payload", "content_type")
+_SAME_IN_ALL = ("id", "topic", "key", "type", "payload", "content_type", "deliver_after")
 
 
 def _insert_one() -> Insert:

@@ -6,20 +6,16 @@ it needs, so that `--help` is quick and a running relay carries nothing that it 
 """
 # ruff: noqa: PLC0415 - each command imports what it needs, see above
 
-import os
 import sys
-from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from relay import __version__
+from relay import __version__, cli_operate
 from relay.bench.parts import CATALOGUE
+from relay.cli_options import BOTH, DATABASE, KAFKA, Json, settings_of
 from relay.errors import RelayError, UserMistake
-
-if TYPE_CHECKING:
-    from relay.settings import Settings
 
 EPILOG = (
     "Settings come from the environment (DATABASE_URL, KAFKA_BROKERS, RELAY_…) and from relay.toml; the environment "
@@ -36,7 +32,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Wait = Annotated[
     float,
     typer.Option(
@@ -46,10 +41,6 @@ Wait = Annotated[
         help="For how long an unreachable database or broker is waited for at the start; with 0 it ends at once.",
     ),
 ]
-
-DATABASE = ("database_url",)
-KAFKA = ("kafka_brokers",)
-BOTH = DATABASE + KAFKA
 
 
 def main() -> None:
@@ -87,12 +78,6 @@ def options(
     context.obj = config
 
 
-def _settings(context: typer.Context, needs: Collection[str]) -> "Settings":
-    from relay.settings import load
-
-    return load(os.environ, config_file=context.obj, needs=needs)
-
-
 @app.command(epilog="Change the schema as its owner; the relay itself needs fewer rights (see relay doctor).")
 def migrate(
     context: typer.Context,
@@ -118,7 +103,7 @@ def migrate(
     if sql:
         typer.echo(migrations.sql(shards=shards))
         return
-    database_url = _settings(context, DATABASE).database_url
+    database_url = settings_of(context, DATABASE).database_url
     if check:
         migrations.check(database_url).demand()
     elif down:
@@ -134,7 +119,7 @@ def run(context: typer.Context, wait: Wait = 0.0) -> None:
     from relay import daemon, telemetry
 
     telemetry.configure()
-    daemon.run(_settings(context, BOTH), wait=wait)
+    daemon.run(settings_of(context, BOTH), wait=wait)
 
 
 @app.command(epilog="Shards that other running relays hold are theirs to publish, and are waited for.")
@@ -143,7 +128,7 @@ def drain(context: typer.Context, wait: Wait = 0.0) -> None:
     from relay import daemon, telemetry
     from relay.drain_bar import drain_bar
 
-    settings = _settings(context, BOTH)
+    settings = settings_of(context, BOTH)
     with drain_bar(settings.database_url) as progress:
         # Only now: the bar has put itself before standard error, so that log lines appear above it.
         telemetry.configure()
@@ -156,7 +141,7 @@ def status(context: typer.Context, json: Json = False) -> None:
     """Show what is pending, how old it is, and which relay holds which shard."""
     from relay.status import read
 
-    found = read(_settings(context, DATABASE).database_url)
+    found = read(settings_of(context, DATABASE).database_url)
     if json:
         from relay.show_json import show_json
 
@@ -185,7 +170,7 @@ def prune(
     from relay import duration
     from relay.prune import Fate, run
 
-    settings = _settings(context, DATABASE)
+    settings = settings_of(context, DATABASE)
     try:
         seconds = duration.seconds(settings.retention if retention is None else retention)
     except ValueError as error:
@@ -202,6 +187,9 @@ def prune(
     raise typer.Exit(1 if done.of(Fate.BUSY) else 0)
 
 
+cli_operate.register(app)
+
+
 @app.command()
 def topics(
     context: typer.Context,
@@ -215,7 +203,7 @@ def topics(
     from relay import topics as kafka_topics
     from relay.show_json import show_json
 
-    settings = _settings(context, KAFKA)
+    settings = settings_of(context, KAFKA)
     made = kafka_topics.create(settings) if create else []
     found = kafka_topics.read(settings)
     if json:
@@ -233,7 +221,7 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     from relay.show_json import show_json
 
     findings = []
-    for finding in checks.examine(_settings(context, BOTH)):
+    for finding in checks.examine(settings_of(context, BOTH)):
         findings.append(finding)
         if not json:
             show.finding(finding)
@@ -255,7 +243,7 @@ def rebase(
     from relay import consent
     from relay import rebase as rebasing
 
-    database_url = _settings(context, DATABASE).database_url
+    database_url = settings_of(context, DATABASE).database_url
     plan = rebasing.look(database_url)
     for line in plan.explain():
         typer.echo(line)
@@ -303,4 +291,4 @@ def bench(
     """Measure speed and cost, each figure beside its reference, in ten minutes."""
     from relay.bench.command import bench as measure
 
-    raise typer.Exit(measure(_settings(context, ()), tuple(parts or ()), quick=quick, plot=plot, json=json))
+    raise typer.Exit(measure(settings_of(context, ()), tuple(parts or ()), quick=quick, plot=plot, json=json))

@@ -1,36 +1,26 @@
-"""The progress bar of `relay drain`, on a terminal; anywhere else there is none."""
+"""The progress bar of `relay drain`: how much of what was pending at the start is published."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from relay import status
+from relay.bar import bar
 from relay.errors import WorkFailed
 
 WORTH_COUNTING = 2_000_000
 """Up to how many messages it takes a second or two to count; a deeper backlog gets a bar without an end."""
 
 
-@contextmanager
-def drain_bar(database_url: str) -> Iterator[Callable[[int], None]]:
+def drain_bar(database_url: str) -> AbstractContextManager[Callable[[int], None]]:
     """Show progress while the context lasts.
 
     Args:
         database_url: where what is pending is counted, once, at the start.
 
-    Yields:
-        A function that takes how many more messages were published.
+    Returns:
+        A context with a function that takes how many more messages were published.
     """
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    columns = (TextColumn("published"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=_pending(database_url))
-        yield lambda count: progress.advance(task, count)
+    return bar("published", lambda: _pending(database_url))
 
 
 def _pending(database_url: str) -> int | None:

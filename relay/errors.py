@@ -5,6 +5,7 @@ RelayError
 │   ├── SettingsError      a setting is unknown, malformed or would break a promise
 │   ├── SchemaError        the outbox schema is missing, too old or too new
 │   ├── DatabaseUnfit      the database cannot serve a relay: too old, behind a pooler, a right missing
+│   ├── ChoiceError        what an operator chose is empty, malformed, or cannot be acted on
 │   └── PositionsForeign   the recorded positions belong to another cluster, or its sequence went backwards
 └── WorkFailed         exit code 1: the set-up was right, the work did not get done
     ├── DatabaseUnreachable
@@ -32,6 +33,10 @@ class SchemaError(UserMistake):
 
 class DatabaseUnfit(UserMistake):
     """The database answers but cannot serve a relay: version, pooler or a missing right."""
+
+
+class ChoiceError(UserMistake):
+    """The messages that an operator chose are none, are named in a way that means nothing, or cannot be acted on."""
 
 
 class PositionsForeign(UserMistake):

@@ -1,8 +1,8 @@
 """The message table as SQLAlchemy knows it, for the side that enqueues. A leaf: it imports SQLAlchemy only.
 
-The migrations make the tables and a test compares the two. Writers name `id`, `topic`, `key`, `type`,
-`payload`, `content_type` and `headers` and leave every other column to the database: a row with a false `xid`
-or a low `seq` would never be sent, silently.
+The migrations make the tables and a test compares the two. Writers name `id`, `topic`, `key`, `type`, `payload`,
+`content_type`, `headers` and `deliver_after` and leave every other column to the database: a row with a false
+`xid` or a low `seq` would never be sent, silently.
 """
 
 from collections.abc import MutableMapping

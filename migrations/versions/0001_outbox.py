@@ -1,4 +1,4 @@
-"""The outbox: messages, checkpoints, held messages, retention, states, the doorbell, and the SQL side of enqueueing."""
+"""The outbox: messages, checkpoints, held ones, retention, states, the doorbell, enqueueing, and what operators do."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ depends_on = None
 
 HERE = Path(__file__).with_suffix("")
 
-PARTS = ("message", "checkpoint", "held", "retention", "state", "doorbell", "enqueue")
+PARTS = ("message", "checkpoint", "held", "retention", "state", "doorbell", "enqueue", "choice", "operate")
 """The scripts that make it, in this order."""
 
 

@@ -22,7 +22,22 @@ from relay.errors import (
 )
 from tests.command import environment, relay, start
 
-COMMANDS = ("migrate", "run", "drain", "status", "prune", "topics", "doctor", "demo")
+COMMANDS = (
+    *(
+        "migrate",
+        "run",
+        "drain",
+        "status",
+        "failed",
+        "replay",
+        "discard",
+        "prune",
+        "topics",
+        "doctor",
+        "rebase",
+        "demo",
+    ),
+)
 NOWHERE = {"DATABASE_URL": "postgresql://app:geheim@127.0.0.1:1/shop", "KAFKA_BROKERS": "127.0.0.1:1"}
 
 
@@ -74,13 +89,16 @@ def test_a_running_relay_carries_no_migration_tools() -> None:
         ("migrate", "--check", "--down"),
         ("migrate", "--check", "--shards", "4"),
         ("migrate", "--shards", "0"),
+        ("replay", "--yes", "--why", "x"),
+        ("discard", "--all", "--topic", "t"),
+        ("failed", "--limit", "few"),
     ],
 )
 def test_a_wrong_call_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert relay(*arguments, **NOWHERE).returncode == 2
 
 
-@pytest.mark.parametrize("command", ["run", "drain", "status", "prune", "doctor", "migrate"])
+@pytest.mark.parametrize("command", ["run", "drain", "status", "prune", "doctor", "migrate", "failed"])
 def test_a_missing_setting_is_exit_code_2_and_named(command: str) -> None:
     found = relay(command)
     assert found.returncode == 2
@@ -102,7 +120,7 @@ def test_the_config_option_names_the_file(tmp_path: Path) -> None:
     assert f"{file}: [relay] page_rows is 0; allowed: a whole number from 1 to 100000" in found.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "drain", "status", "prune", "migrate"])
+@pytest.mark.parametrize("command", ["run", "drain", "status", "prune", "migrate", "failed"])
 def test_a_database_that_does_not_answer_is_exit_code_1_without_its_password(command: str) -> None:
     found = relay(command, **NOWHERE)
     assert found.returncode == 1

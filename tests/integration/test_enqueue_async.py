@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 import psycopg
@@ -20,6 +21,8 @@ from app_integration import NewMessage, NoTransaction, UnwrittenMessages, enqueu
 from tests.integration.enqueueing import Account, Base, accounts, committed, url
 
 T = TypeVar("T")
+
+TIME = datetime(2026, 1, 31, 3, 15, tzinfo=timezone(timedelta(hours=1)))
 
 both_drivers = pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 
@@ -48,18 +51,23 @@ def test_a_session_commits_and_rolls_back_its_messages(database: str, driver: st
     async def work(engine: AsyncEngine) -> None:
         async with AsyncSession(engine) as session:
             session.add(Account(id=1))
-            enqueue(session, "accounts", {"id": 1}, key="kept", headers={"h": "v"})
+            enqueue(session, "accounts", {"id": 1}, key="kept", headers={"h": "v"}, deliver_after=TIME)
             await session.commit()
             session.add(Account(id=2))
             enqueue(session, "accounts", b"\x00\xff", key="gone")
             await session.flush()
             enqueue(session, "accounts", None, key="gone too")
             await session.rollback()
-            enqueue_many(session, [NewMessage(topic="accounts", payload=b"\x00", key=key) for key in "ab"])
+            both = [
+                NewMessage(topic="accounts", payload=b"\x00", key=k, deliver_after=t)
+                for k, t in (("a", None), ("b", TIME))
+            ]
+            enqueue_many(session, both)
             await session.commit()
 
     run(work, database, driver)
     assert committed(database) == ["kept", "a", "b"]
+    assert committed(database, "deliver_after") == [TIME, None, TIME]
     assert committed(database, "headers") == [{"h": "v"}, None, None]
     assert accounts(database) == 1
 
@@ -107,7 +115,7 @@ def test_a_session_on_a_connection_goes_with_the_connections_commit_or_refuses_i
 def test_a_connection_is_awaited(database: str, driver: str) -> None:
     async def work(engine: AsyncEngine) -> None:
         async with engine.begin() as connection:
-            made = await enqueue(connection, "accounts", {"a": "\\"}, key="one")
+            made = await enqueue(connection, "accounts", {"a": "\\"}, key="one", deliver_after=TIME)
             many = await enqueue_many(
                 connection, [NewMessage(topic="accounts", payload=None, key=key) for key in ("two", "three")]
             )
@@ -117,6 +125,7 @@ def test_a_connection_is_awaited(database: str, driver: str) -> None:
 
     run(work, database, driver)
     assert committed(database) == ["one", "two", "three"]
+    assert committed(database, "deliver_after") == [TIME, None, None]
 
 
 @both_drivers
@@ -138,7 +147,7 @@ def test_autocommit_is_refused(database: str, driver: str) -> None:
 def test_a_psycopg_connection_is_awaited_and_refused_outside_a_transaction(database: str) -> None:
     async def work() -> None:
         async with await psycopg.AsyncConnection.connect(database) as connection:
-            await enqueue(connection, "accounts", {}, key="one")
+            await enqueue(connection, "accounts", {}, key="one", deliver_after=TIME)
             await connection.commit()
             await enqueue(connection, "accounts", {}, key="gone")
             await connection.rollback()
@@ -152,6 +161,7 @@ def test_a_psycopg_connection_is_awaited_and_refused_outside_a_transaction(datab
 
     asyncio.run(work())
     assert committed(database) == ["one", "two", "three"]
+    assert committed(database, "deliver_after") == [TIME, None, None]
 
 
 def test_a_scoped_session_is_a_session(database: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import psycopg
@@ -117,6 +118,7 @@ def test_many_messages_keep_their_order_and_all_their_fields(
             key=None if number % 5 == 0 else str(number),
             type=None if number % 2 else "ordered",
             headers={"number": str(number)},
+            deliver_after=None if number % 4 else datetime.now(UTC).replace(microsecond=0) + timedelta(hours=number),
         )
         for number in range(count)
     ]
@@ -127,6 +129,24 @@ def test_many_messages_keep_their_order_and_all_their_fields(
     assert committed(database, "id") == made + again
     expected = [(m.topic, m.key, m.type, hexadecimal(m.payload), json.dumps(m.headers)) for m in messages] * 2
     assert committed(database, "(topic, key, type, encode(payload, 'hex'), headers)") == expected
+    assert committed(database, "deliver_after") == [m.deliver_after for m in messages] * 2
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        datetime.min.replace(tzinfo=UTC),
+        datetime(1969, 12, 31, tzinfo=UTC),
+        datetime(2026, 1, 31, 3, tzinfo=timezone(timedelta(hours=13))),
+        (datetime.now(UTC) + timedelta(days=3652)).replace(microsecond=0),
+    ],
+)
+def test_any_time_of_delivery_that_is_taken_is_stored_as_it_is(engine: Engine, database: str, when: datetime) -> None:
+    with engine.begin() as connection:
+        enqueue(connection, "orders", {}, deliver_after=when)
+    assert committed(database, "to_char(deliver_after at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')") == [
+        when.astimezone(UTC).isoformat(sep=" ").removesuffix("+00:00")
+    ]
 
 
 def test_many_are_refused_as_a_whole(pg: psycopg.Connection[Any], database: str) -> None:
@@ -153,7 +173,7 @@ def test_a_role_that_may_only_insert_the_writers_columns_can_enqueue(engine: Eng
     with psycopg.connect(database) as connection:
         connection.execute("create role writer_of_the_test")
         connection.execute("grant usage on schema outbox to writer_of_the_test")
-        columns = "id, topic, key, type, payload, content_type, headers"
+        columns = "id, topic, key, type, payload, content_type, headers, deliver_after"
         connection.execute(f"grant insert ({columns}) on outbox.message to writer_of_the_test")
         connection.execute("grant usage, select on sequence outbox.slot to writer_of_the_test")
     try:

@@ -36,7 +36,7 @@ def session(engine):
 PASSING = """
 import asyncio
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -74,6 +74,17 @@ def test_a_message_is_seen_in_every_state_and_left_in_it(session, outbox, state)
     assert message.id == made
     assert message.content_type == "application/json"
     assert outbox.messages(session) == [message]
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_the_time_of_delivery_is_seen(session, outbox, written):
+    when = datetime.now(UTC) + timedelta(hours=1)
+    enqueue(session, "reminders", {}, key="later", deliver_after=when)
+    enqueue(session, "reminders", {}, key="now")
+    if written:
+        session.commit()
+    assert outbox.assert_enqueued(session, topic="reminders", deliver_after=when).key == "later"
+    assert outbox.assert_enqueued(session, topic="reminders", deliver_after=None).deliver_after is None
 
 
 def test_a_test_after_another_sees_nothing_of_it(session, outbox):
@@ -215,7 +226,7 @@ def test_an_applications_suite_asserts_what_it_enqueued_and_leaves_nothing(
 ) -> None:
     suite.makepyfile(PASSING)
     done = suite.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
-    done.assert_outcomes(passed=14)
+    done.assert_outcomes(passed=16)
     assert committed(database) == ["for real"]
 
 

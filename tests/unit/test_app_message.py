@@ -1,6 +1,7 @@
 """What is refused before a row is written, and by which name."""
 
 import time
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -55,6 +56,7 @@ def test_what_is_not_storable_text_is_refused_by_its_field(field: str, value: An
         ({"n": b"x"}, "headers.n"),
         ({"n": "a\0"}, "headers.n"),
         ({"ce_id": "1"}, "headers.ce_id"),
+        ({"ce_replay": "1"}, "headers.ce_replay"),
         ({"Content-Type": "text/plain"}, "headers.Content-Type"),
     ],
 )
@@ -66,6 +68,54 @@ def test_an_id_that_is_not_a_uuid_is_refused() -> None:
     error = refusal(id=str(uuid4()))
     assert error.field == "id"
     assert "uuid.UUID" in error.problem
+
+
+@pytest.mark.parametrize("value", ["2026-01-31T03:00Z", 1_769_828_400, timedelta(hours=1), date(2026, 1, 31)])
+def test_a_time_of_delivery_that_is_no_datetime_is_refused(value: Any) -> None:
+    error = refusal(deliver_after=value)
+    assert error.field == "deliver_after"
+    assert "datetime.datetime" in error.problem
+
+
+class Nowhere(tzinfo):
+    """A time zone that does not say how far it is from UTC, which makes a time naive."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta | None:
+        return None
+
+    def dst(self, _: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, _: datetime | None) -> str | None:
+        return None
+
+
+@pytest.mark.parametrize("zone", [None, Nowhere()])
+def test_a_naive_time_of_delivery_is_refused(zone: tzinfo | None) -> None:
+    error = refusal(deliver_after=datetime(2026, 1, 31, 3, tzinfo=zone))
+    assert error.field == "deliver_after"
+    assert "without a time zone" in error.problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime.now(UTC) + timedelta(days=3654),
+        datetime.max.replace(tzinfo=UTC),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+    ],
+)
+def test_a_time_of_delivery_that_is_no_time_or_a_century_ahead_is_refused(value: datetime) -> None:
+    assert refusal(deliver_after=value).field == "deliver_after"
+
+
+@pytest.mark.parametrize(
+    "value", [None, datetime.min.replace(tzinfo=UTC), datetime.now(UTC), datetime.now(UTC) + timedelta(days=3652)]
+)
+def test_a_time_of_delivery_in_the_past_or_within_ten_years_is_taken(value: datetime | None) -> None:
+    row = prepare(NewMessage(topic="orders", payload=None, deliver_after=value), ANY_TOPIC)
+    assert row.deliver_after == value
 
 
 def test_the_media_type_follows_the_payload_unless_given() -> None:

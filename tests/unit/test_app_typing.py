@@ -7,6 +7,7 @@ import pytest
 from mypy import api
 
 PREAMBLE = """
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 import psycopg
@@ -26,11 +27,11 @@ async def f(
 RIGHT = """
     made = enqueue(session, "t", {"a": 1}, key="k", type="x", headers={"h": "v"})
     made = enqueue(async_session, "t", b"raw")
-    made = enqueue(connection, "t", None)
+    made = enqueue(connection, "t", None, deliver_after=datetime.now(UTC) + timedelta(hours=1))
     made = enqueue(pg, "t", [1])
     made = await enqueue(async_pg, "t", {})
     made = await enqueue(async_connection, "t", {})
-    many = enqueue_many(session, [NewMessage(topic="t", payload={})])
+    many = enqueue_many(session, [NewMessage(topic="t", payload={}, deliver_after=datetime.now(UTC))])
     many = await enqueue_many(async_pg, [NewMessage(topic="t", payload={})])
 """
 
@@ -48,6 +49,9 @@ WRONG = {
     'enqueue(session, "t", {1: "x"})': "dict-item",
     'enqueue(session, "t", {}, id="x")': "call-overload",
     'enqueue(session, "t", {}, kye="k")': "call-overload",
+    'enqueue(session, "t", {}, deliver_after="tomorrow")': "call-overload",
+    'enqueue(session, "t", {}, deliver_after=timedelta(hours=1))': "call-overload",
+    'NewMessage(topic="t", payload={}, deliver_after=3600)': "arg-type",
     'enqueue_many(session, [{"topic": "t"}])': "list-item",
     'NewMessage("t", {})': "call-arg",
 }

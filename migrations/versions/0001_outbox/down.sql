@@ -22,6 +22,12 @@ $do$;
 drop function outbox.enqueue(text, jsonb, text, text, jsonb, uuid, timestamptz);
 drop function outbox.enqueue_bytes(text, bytea, text, text, text, jsonb, uuid, timestamptz);
 
+-- drop_functions_of_operators
+drop function outbox.replay, outbox.discard, outbox.carry_out, outbox.demand_all, outbox.publish_anew,
+    outbox.settle_discarded, outbox.make_due, outbox.why_not, outbox.told, outbox.chosen, outbox.chosen_sent,
+    outbox.passed, outbox.passed_since, outbox.shards_of, outbox.demand_choice;
+drop type outbox.choice;
+
 -- drop_tables
 drop view outbox.message_state;
 drop view outbox.held_state;

@@ -33,6 +33,8 @@ create table outbox.held (
     held_at       timestamptz not null default clock_timestamp(),
     -- The operator's act that publishes it anew after it was sent; then nothing waits for it.
     replay        bigint,
+    -- When it was sent the first time, if it is published anew after it had been held and sent.
+    first_sent_at timestamptz,
     settled_as    text        check (settled_as in ('sent', 'discarded')),
     settled_at    timestamptz,
     primary key (shard, seq),
@@ -59,11 +61,14 @@ create index held_settled on outbox.held (settled_at) where settled_as is not nu
 -- create_held_id: how a person finds one
 create index held_id on outbox.held (id);
 
--- create_operator_act: who did what, when, why, to how many messages
+-- create_operator_act: who did what, when, why, to how many messages. `client` is what the session says of itself, and
+-- tells apart those who share a role.
 create table outbox.operator_act (
     id       bigint      not null generated always as identity primary key,
     at       timestamptz not null default clock_timestamp(),
     who      text        not null default session_user,
+    client   text        not null default concat_ws(
+        ' at ', nullif(current_setting('application_name'), ''), host(inet_client_addr())),
     act      text        not null,
     why      text        not null,
     choice   jsonb       not null default '{}',

@@ -99,6 +99,7 @@ select m.id, m.shard, m.seq, m.topic, m.key, m.type, m.created_at,
        end as state,
        case
            when h.replay is null and h.state is not null then case when h.state = 'sent' then h.settled_at end
+           when h.first_sent_at is not null then h.first_sent_at
            when outbox.covers(p.seen, p.target, p.upto, m.xid, m.seq) then outbox.sent_at(m.shard, m.xid, m.seq)
        end as sent_at
 from outbox.message m
@@ -112,6 +113,6 @@ union all
 -- those that outlived retention; one that is published anew was sent before
 select h.id, h.shard, h.seq, h.topic, h.key, h.type, h.created_at,
        case when h.replay is null then h.state else 'sent' end,
-       case when h.settled_as = 'sent' then h.settled_at end
+       coalesce(h.first_sent_at, case when h.settled_as = 'sent' then h.settled_at end)
 from outbox.held_state h
 where not exists (select from outbox.message m where m.shard = h.shard and m.seq = h.seq);

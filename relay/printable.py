@@ -1,0 +1,13 @@
+"""Text of others on a terminal: what an application or a broker wrote must not move the cursor or hide a line. Pure."""
+
+
+def printable(text: str) -> str:
+    r"""Escape what is not printed as itself: control characters, escape sequences, marks that turn the line around.
+
+    Args:
+        text: a topic, a key, the words of an error.
+
+    Returns:
+        The same in one line, with such characters as in a Python string, `\x1b`.
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
