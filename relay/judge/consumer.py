@@ -195,6 +195,7 @@ def seen(message: Message, topic: str, partition: int, offset: int, counter: str
         offset=offset,
         n=_counter(message.value(), counter) if counter else None,
         age=round((datetime.now(UTC) - datetime.fromisoformat(written)).total_seconds(), 4) if written else None,
+        replay="ce_replay" in headers,
     )
 
 

@@ -24,6 +24,8 @@ class Seen(NamedTuple):
     """The application's own counter of this key, from the payload, when one was asked for."""
     age: float | None = None
     """Seconds from enqueueing (`ce_time`) to arrival, by two clocks: for display only."""
+    replay: bool = False
+    """Whether an operator had it published anew, by the `ce_replay` header; order does not cover those."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class Campaign:
     def _catch_up(self) -> float | None:
         """Wait until what is committed by now has come, and all relays are at work; return the seconds, if it does."""
         began = time.monotonic()
-        due = self.stage.ledger.due()
+        due = self.stage.ledger.due() - self.stage.discarded
         if not self.stage.watch.wait_for(lambda seen: due <= self._distinct(seen), self._patience):
             missing = sorted(due - self._arrived)
             example = self.stage.state(missing[0])
@@ -102,7 +102,9 @@ class Campaign:
         """End the judge, and count what became of each message in each step."""
         self._marks[0] = Mark(0, 0.0)
         ledger = self.stage.ledger
-        counts = tally(ledger.committed(), self.stage.watch.finish(), self._marks, ledger.withheld())
+        counts = tally(
+            ledger.committed(), self.stage.watch.finish(), self._marks, ledger.withheld() | self.stage.discarded
+        )
         return [step.counted(each) for step, each in zip(steps, counts, strict=True)]
 
 

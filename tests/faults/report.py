@@ -16,6 +16,7 @@ HEADINGS = (
     "duplicates",
     "of these stale",
     "most of one",
+    "anew",
     "caught up in s, median",
     "longest",
 )
@@ -35,6 +36,7 @@ def cells(row: Row) -> tuple[str, ...]:
         counts.duplicates,
         counts.stale,
         row.most,
+        counts.anew,
     )
     return (row.kind, *(f"{number:,}" for number in numbers), _seconds(row.median), _seconds(row.longest))
 

@@ -91,6 +91,7 @@ class Seat:
 
     def close(self) -> None:
         """End what is left."""
-        if self._relay is not None and self._relay.process.poll() is None:
-            self._relay.send(signal.SIGCONT)
+        if self._relay is not None:
+            if self._relay.process.poll() is None:
+                self._relay.send(signal.SIGCONT)
             self._relay.kill()

@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -66,6 +66,8 @@ class Stage:
     seats: Mapping[str, Seat]
     ledger: Ledger
     watch: Watch
+    discarded: set[str] = field(default_factory=set)
+    """Ids of what operators gave up; whether it arrives is a matter of moments."""
 
     @property
     def url(self) -> str:
@@ -176,6 +178,7 @@ def _settings(seed: int, relay: str) -> Mapping[str, str]:
         "RELAY_PAGE_ROWS": str(random_.choice([100, 300, 500])),
         "RELAY_CHECKPOINT_INTERVAL_SECONDS": str(random_.choice([0.05, 0.25, 1])),
         "RELAY_CHECKPOINT_MESSAGES": "500",
+        "RELAY_TAKEOVER_SECONDS": "5",
         "RELAY_RETENTION": random.Random(seed).choice(["0", "20s", "7d"]),
         # What a topic's fault holds is never given up, and is tried soon after it.
         "RELAY_MAX_ATTEMPTS": "1000",

@@ -31,6 +31,8 @@ class Counts:
     duplicates: int = 0
     stale: int = 0
     """Of the duplicates, those that came behind a newer message of their topic and key."""
+    anew: int = 0
+    """Arrived once more because an operator wanted it so; neither duplicates nor in any order."""
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Counts)))
@@ -68,14 +70,21 @@ def tally(
     """
     found = [dict.fromkeys((each.name for each in fields(Counts)), 0) for _ in marks]
     at, arrived = [mark.at for mark in marks], [mark.arrived for mark in marks]
-    ids = {message.id for message in seen}
+    ids = {message.id for message in seen if not message.replay}
     for entry in entries:
         step = found[max(0, bisect_right(at, entry.created_at) - 1)]
         step["committed"] += 1
         fate = "published" if entry.id in ids else "withheld" if entry.id in excused else "lost"
         step[fate] += 1
     known = {entry.id: entry for entry in entries}
-    for number, (message, repeated, late) in enumerate(occurrences(seen, _places(entries))):
+    numbers = [number for number, message in enumerate(seen) if not message.replay]
+    for number, message in enumerate(seen):
+        if message.replay:
+            step = found[bisect_right(arrived, number) - 1]
+            step["anew"] += 1
+            step["phantom"] += message.id not in known
+    came = occurrences((seen[number] for number in numbers), _places(entries))
+    for number, (message, repeated, late) in zip(numbers, came, strict=True):
         step = found[bisect_right(arrived, number) - 1]
         step["duplicates"] += repeated
         step["stale"] += repeated and late

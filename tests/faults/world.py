@@ -14,6 +14,7 @@ import psycopg
 
 from relay import locks
 from relay.judge import Seen, Verdict, Watch, verdict, watching
+from relay.local.process import GUARD
 from tests.fuzz.writers import committed, settle_prepared
 
 OWNERS = """
@@ -50,12 +51,18 @@ class RelayProcess:
         self.log = folder / f"{name}.log"
         self._command = [*within, sys.executable, "-m", *program, *command]
         self._environment = {**environment, "RELAY_NAME": name}
+        self._guard: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
         """Start it, again or for the first time."""
+        self._dismiss_guard()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+        # Also a test run that is killed leaves no relay behind, which would look for its servers for ever.
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "guard", "KILL", str(self.process.pid)], stdin=subprocess.PIPE
+        )
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -65,11 +72,21 @@ class RelayProcess:
         """End it without warning."""
         self.process.kill()
         self.process.wait()
+        self._dismiss_guard()
 
     def terminate(self, seconds: float = 10) -> int:
         """Ask it to stop; return its exit code, or raise when it takes longer than it may."""
         self.process.terminate()
-        return self.process.wait(seconds)
+        code = self.process.wait(seconds)
+        self._dismiss_guard()
+        return code
+
+    def _dismiss_guard(self) -> None:
+        """Before somebody else has the number of a process that has ended."""
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
 
     def said(self, words: str) -> bool:
         """Whether its log has some words."""
@@ -151,7 +168,7 @@ class World:
         for relay in self._relays:
             if relay.process.poll() is None:
                 relay.send(signal.SIGCONT)
-                relay.kill()
+            relay.kill()
 
 
 class Judge:

@@ -39,6 +39,15 @@ def test_a_repeat_is_counted_where_it_came() -> None:
     assert not second.broken
 
 
+def test_what_an_operator_published_anew_is_no_repeat_and_has_no_order() -> None:
+    again = came("m1")[0]._replace(replay=True)
+    first, second = counted([entry(1), entry(2), entry(3)], [*came("m1", "m2", "m3"), again])
+    assert first == Counts(committed=3, published=3)
+    assert second == Counts(anew=1)
+    phantom, _ = counted([], [again])
+    assert phantom.broken == {"phantom": 1}
+
+
 def test_a_message_behind_a_newer_one_of_its_key_breaks_a_promise() -> None:
     first, _ = counted([entry(1), entry(2)], came("m2", "m1"))
     assert first.broken == {"out_of_order": 1}
@@ -89,7 +98,7 @@ def test_the_table_has_a_line_for_each_kind_and_one_for_all() -> None:
     assert shown[-1].split()[1:4] == ["1", "1,001", "1,001"]
     assert (
         markdown(rows_of(found.steps)).splitlines()[-1]
-        == "| all | 1 | 1,001 | 1,001 | 0 | 0 | 0 | 0 | 3 | 0 | 3 | 0.8 | 1.5 |"
+        == "| all | 1 | 1,001 | 1,001 | 0 | 0 | 0 | 0 | 3 | 0 | 3 | 0 | 0.8 | 1.5 |"
     )
 
 

@@ -141,7 +141,8 @@ def _of_relay(kind: type[OfRelay], most: float, random_: random.Random, **more: 
 
 RELAYS = (
     Kind("relay killed", partial(_of_relay, Killed, 4), 4),
-    Kind("relay stopped", partial(_of_relay, Stopped, 8), 4),
+    Kind("relay stopped", partial(_of_relay, Stopped, 4), 2),
+    Kind("relay stopped until others take over", lambda random_: Stopped(10.0, random_.choice(PERMANENT)), 2),
     Kind("relay asked to stop", partial(_of_relay, Restarted, 2), 2),
     Kind("relay joins and leaves", lambda random_: Joined(2 + lasting(random_, 4)), 2),
     Kind("all relays killed", lambda random_: AllKilled(lasting(random_, 2)), 2),
