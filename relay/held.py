@@ -54,7 +54,8 @@ set scope = f.scope, attempts = f.attempts, failed_at = clock_timestamp(), fault
 from unnest(%(shards)s::smallint[], %(seqs)s::bigint[], %(scopes)s::text[], %(attempts)s::int[], %(seconds)s::float8[],
             %(faults)s::text[], %(codes)s::text[], %(errors)s::text[])
      as f(shard, seq, scope, attempts, seconds, fault, code, error)
-where h.shard = f.shard and h.seq = f.seq and h.settled_as is null
+-- by the primary key: the planner would take `is null` for an invitation to read an index of all that is not settled
+where h.shard = f.shard and h.seq = f.seq and num_nulls(h.settled_as) = 1
 """
 
 NARROW: LiteralString = """

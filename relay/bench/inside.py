@@ -25,7 +25,8 @@ from relay.settings import Settings, load
 
 FETCH = """
 -- fetch_all
-select shard, seq, id::text, topic, key, type, payload, content_type, headers::text, to_json(created_at)::text, 0
+select shard, seq, id::text, topic, key, type, payload, content_type, headers::text, to_json(created_at)::text,
+       false, 0
 from outbox.message
 """
 

@@ -35,7 +35,7 @@ insert into outbox.held (shard, seq, id, topic, key, type, payload, content_type
 select m.shard, m.seq, m.id, m.topic, m.key, m.type, m.payload, m.content_type, m.headers, m.created_at, %(scope)s,
        case %(state)s when 'dead' then 'infinity' when 'waiting' then '-infinity' when 'retrying' then now() + '5 min'
                       when 'unreachable' then now() + '3 s' else now() + '1 day' end,
-       case when %(failed)s then 3 else 0 end, case when %(failed)s then now() end,
+       case when %(state)s in ('dead', 'retrying') then 3 else 0 end, case when %(failed)s then now() end,
        case when %(failed)s then case %(state)s when 'unreachable' then 'destination' else 'message' end end,
        case when %(failed)s then %(code)s end, case when %(failed)s then %(error)s end,
        now() - %(ago)s::interval

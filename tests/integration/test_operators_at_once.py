@@ -130,6 +130,25 @@ def test_what_a_relay_settles_first_is_refused_by_its_id_and_nothing_is_done(
     assert [state(onlooker, id_) for id_ in made] == ["sent", "retrying", "retrying"]
 
 
+def test_two_who_do_the_same_in_another_order_take_turns_and_never_deadlock(
+    sessions: list["psycopg.Connection"], background: ThreadPoolExecutor
+) -> None:
+    one, two, onlooker = sessions
+    hold(onlooker, "dead", 5, topic="a")
+    hold(onlooker, "dead", 5, topic="b")
+
+    def the_other_way_round() -> list[int]:
+        with two.transaction():
+            return [call(two, f"discard('second', topic => '{topic}')")[1] for topic in ("b", "a")]
+
+    assert call(one, "discard('first', topic => 'a')") == (1, 5)
+    waiting = background.submit(the_other_way_round)
+    until_blocked(two, onlooker, waiting)
+    assert call(one, "discard('first', topic => 'b')") == (2, 5)
+    one.commit()
+    assert waiting.result(SECONDS) == [0, 0]
+
+
 def test_rows_are_locked_in_the_order_of_their_key_so_that_who_does_the_same_never_deadlocks(
     sessions: list["psycopg.Connection"], background: ThreadPoolExecutor
 ) -> None:

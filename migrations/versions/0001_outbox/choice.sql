@@ -141,7 +141,8 @@ begin
             select s.shard, s.seq, s.id, s.topic, s.key from outbox.message_state s
             where s.id = any (choice.ids) and s.state = 'sent'
               and not exists (
-                  select from outbox.held h where h.shard = s.shard and h.seq = s.seq and h.settled_as is null
+                  select from outbox.held h
+                  where h.shard = s.shard and h.seq = s.seq and num_nulls(h.settled_as) = 1
               );
         return;
     end if;
