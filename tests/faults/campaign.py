@@ -18,8 +18,9 @@ from tests.faults.crowd import LONGEST_DELAY, crowd, eccentrics
 from tests.faults.kinds import KINDS, Kind
 from tests.faults.plan import AT_ONCE, Volley, plan
 from tests.faults.result import Result, Step
-from tests.faults.stage import TOPICS, Stage, stage, window
+from tests.faults.stage import TOPICS, Stage, stage
 from tests.faults.tally import Mark, tally
+from tests.faults.tuning import window
 from tests.faults.world import wait_until
 
 CALM_SECONDS = 3.0

@@ -4,8 +4,6 @@ PostgreSQL has a small disk. Kafka makes no topic by itself, and has a port for 
 beside the one for the judge and for administrators: whatever happens to a relay's way, they see what truly is there.
 """
 
-import json
-import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,10 +30,8 @@ from tests.faults.disk import Disk, small_disk
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import Network, Proxy, network
 from tests.faults.seat import Seat
+from tests.faults.tuning import SEATS, settings
 from tests.faults.world import OWNERS, wait_until
-
-SEATS = ("one", "two", "three")
-"""The third is empty unless a fault lets somebody join."""
 
 CLOCKED = "one"
 """The relay that has a clock of its own; the others run without the library that it takes."""
@@ -151,7 +147,7 @@ def stage(folder: Path, seed: int, program: Sequence[str], topics: Sequence[str]
                     ways.to(postgres.port),
                     ports[name],
                     folder,
-                    settings=_settings(seed, name),
+                    settings=settings(seed, name),
                     program=program,
                     clocked=name == CLOCKED,
                 )
@@ -169,32 +165,6 @@ def stage(folder: Path, seed: int, program: Sequence[str], topics: Sequence[str]
         made.seats["one"].start()
         made.seats["two"].start()
         yield made
-
-
-def _settings(seed: int, relay: str) -> Mapping[str, str]:
-    """How a relay is set: small pages and few messages at a time, so that faults meet every place in its work."""
-    random_ = random.Random(f"{seed}-{relay}")
-    return {
-        "RELAY_PAGE_ROWS": str(random_.choice([100, 300, 500])),
-        "RELAY_CHECKPOINT_INTERVAL_SECONDS": str(random_.choice([0.05, 0.25, 1])),
-        "RELAY_CHECKPOINT_MESSAGES": "500",
-        "RELAY_TAKEOVER_SECONDS": "5",
-        "RELAY_RETENTION": random.Random(seed).choice(["0", "20s", "7d"]),
-        # What a topic's fault holds is never given up, and is tried soon after it.
-        "RELAY_MAX_ATTEMPTS": "1000",
-        "RELAY_RETRY_LONGEST_SECONDS": "4",
-        "RELAY_TOPICS": json.dumps({"letters": {"on_failure": "skip", "max_attempts": 3}}),
-    }
-
-
-def window(seed: int) -> int:
-    """How many messages the relays can have on their way at once: so many may be repeated when all fail at once.
-
-    Of each relay: what was published and is not recorded, up to the bound at which it is recorded and the page that
-    crosses it; and the page that Kafka has not acknowledged.
-    """
-    settings = [_settings(seed, name) for name in SEATS]
-    return sum(int(each["RELAY_CHECKPOINT_MESSAGES"]) + 2 * int(each["RELAY_PAGE_ROWS"]) for each in settings)
 
 
 def _kafka(folder: Path, ways: Network, cleanup: ExitStack) -> tuple[Kafka, Mapping[str, Proxy]]:
