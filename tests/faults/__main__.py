@@ -25,8 +25,8 @@ from tests.faults.result import Result, rows_of
 MOST = 60
 """Faults of one campaign; behind them another begins, with empty servers."""
 
-LONG = 1_000
-"""Faults of a run that is worth to be shown in the docs."""
+LONG = 60
+"""Faults of a run that is worth to be shown in the docs: a whole campaign."""
 
 
 def main() -> int:

@@ -57,7 +57,8 @@ class Campaign:
         kind, told = (volley.kind, str(volley)) if volley else (CALM, CALM)
         self._say(f"{number}: {told}")
         with ExitStack() as struck:
-            for _, fault in volley.faults if volley else ():
+            faults = [fault for _, fault in volley.faults] if volley else []
+            for fault in sorted(faults, key=lambda each: not each.needs_calm):
                 struck.enter_context(fault.befall(self.stage))
             time.sleep(volley.seconds if volley else calm)
         seconds = self._catch_up()

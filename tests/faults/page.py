@@ -44,6 +44,8 @@ def stored(results: Sequence[Result], machine: Mapping[str, str], command: str) 
             }
             for result in results
         ],
+        # Also those that only struck together with others, which have no row of their own.
+        "met": sorted({each.partition(" (")[0] for step in steps for each in step.told.split(" + ")}),
         "rows": [asdict(row) for row in rows_of(steps)],
     }
 

@@ -33,6 +33,11 @@ class Fault(ABC):
         """The topics that it brings along, which the judge must read too."""
         return ()
 
+    @property
+    def needs_calm(self) -> bool:
+        """Whether all must be well when it strikes, so that of several it is the first."""
+        return False
+
     @abstractmethod
     def befall(self, stage: Stage) -> AbstractContextManager[None]:
         """Strike when entered, mend when left."""

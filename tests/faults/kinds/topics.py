@@ -89,6 +89,10 @@ class Missing(OfTopic):
 class Deleted(Missing):
     """A topic that is in use is deleted, written for all the same, and made again."""
 
+    @property
+    def needs_calm(self) -> bool:
+        return True
+
     @contextmanager
     def befall(self, stage: Stage) -> Iterator[None]:
         stage.make_topic(self.topic, 2)
