@@ -188,6 +188,11 @@ class NamesakeFound:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedOut:
+    """Somebody has locked the table of messages, or a part of it, against reading."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoodStill:
     """The whole process did not run for a while: it was stopped or swapped out, or its machine was."""
 
@@ -251,6 +256,7 @@ Event = (
     | HungRelayEnded
     | HungBeyondReach
     | NamesakeFound
+    | LockedOut
     | StoodStill
     | LoopStuck
     | LoopGoesOn

@@ -20,7 +20,8 @@ LOOP = 0x6F757410
 loop itself works, the lease session among them: when all of these are silent, the relay is."""
 
 BESIDE = 0x6F757411
-"""The same for the other sessions of a relay, whose threads work without the loop: they prove nothing about it."""
+"""The same for the other sessions of a relay, whose threads work without the loop: they prove nothing about it. A
+session that prunes has its own process id for a number."""
 
 CHANNEL = "outbox"
 """The `NOTIFY` channel on which an insert rings; its payload is the shard."""

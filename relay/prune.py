@@ -19,6 +19,7 @@ from relay import locks, rights
 from relay.checkpoint import Checkpoints
 from relay.connection import connect, first_line
 from relay.errors import AlreadyPruning, DatabaseUnfit, DatabaseUnreachable, WorkFailed
+from relay.fleet import tie
 from relay.ring import Ring, Slot, rotation_is_due
 from relay.thinning import Thinned, Thinning
 
@@ -160,6 +161,8 @@ def _turn(connection: "psycopg.Connection") -> Iterator[None]:
     if not taken:
         names = "; ".join(name for (name,) in connection.execute(READ_TURN, lock).fetchall())
         raise AlreadyPruning(f"{names or 'somebody else'} prunes at the moment, so nothing was done here; try again")
+    # A process that is stopped while it has a slot locked would hold up every relay: they end the session then.
+    tie(connection, connection.info.backend_pid, locks.BESIDE)
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from relay.connection import pin
 from relay.message import Horizon, Page, Position, Row
 from relay.plan import walk_indexes
 from relay.size import SIZE
@@ -77,6 +78,10 @@ READ_NEW: LiteralString = READ.replace("{rows}", NEW_ROWS)
 costs."""
 
 
+LOCK_TIMEOUT = "1s"
+"""How long a read waits for somebody who has locked the table: whoever waits for the read has other duties too."""
+
+
 class Reader:
     """Reads pages on a session of its own.
 
@@ -96,6 +101,7 @@ class Reader:
         self._busy = 0  # shards that had more than the last page took
         self._mean = 0.0  # bytes a message of the last page
         walk_indexes(connection)
+        pin(connection, "lock_timeout", LOCK_TIMEOUT)
 
     def close(self) -> None:
         """End the session."""
@@ -110,6 +116,7 @@ class Reader:
             rows: at most so many messages of each shard, instead of a share of the page.
 
         Raises:
+            psycopg.errors.LockNotAvailable: somebody has locked the table for longer than `LOCK_TIMEOUT`.
             psycopg.Error: the session is lost or a right is missing.
         """
         shards = self._rotated(sorted(positions))

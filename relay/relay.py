@@ -15,6 +15,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
+from psycopg import errors
+
 from relay import events
 from relay.bell import Bell
 from relay.checkpoint import Checkpoints, check_sequence
@@ -79,6 +81,7 @@ class Relay:
     _setbacks: Setbacks = field(default_factory=Setbacks)
     _surveyed: float = 0.0
     _paused: bool = False
+    _locked_out: bool = False
     _change: Change = field(default_factory=Change)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "outbox-read-ahead"))
     _ahead: Future[Page] | None = None
@@ -114,7 +117,7 @@ class Relay:
         self.tell(events.Stopped(self.published))
 
     def _finished(self, enough: Callable[[], bool] | None) -> bool:
-        if enough is None:
+        if enough is None or self._locked_out:
             return False
         if not self.custody.retries.nothing_due:
             self.custody.retries.look_soon(sweep=True)
@@ -190,8 +193,9 @@ class Relay:
     def _next_page(self) -> Page | None:
         """The page read ahead, as far as it is still true, or a new one; None when no shard is to be read."""
         if self._ahead is not None:
-            page = self._progress.still_true(self._take_ahead(self._ahead))
-            if page.before:
+            ahead = self._take_ahead(self._ahead)
+            page = None if ahead is None else self._progress.still_true(ahead)
+            if page is not None and page.before:
                 return page
         if self.custody.full:
             # Rings are heard and not answered; when reading goes on, it begins with a look at all shards.
@@ -205,8 +209,25 @@ class Relay:
         positions = {shard: self._progress.positions[shard] for shard in rung}
         if not positions:
             return None
-        page = self.reader.read(positions, self.checkpoints.floor, rows=self._setbacks.rows)
-        check_sequence(page.sequence, page.horizon.floor)
+        page = self._read(lambda: self.reader.read(positions, self.checkpoints.floor, rows=self._setbacks.rows))
+        if page is not None:
+            check_sequence(page.sequence, page.horizon.floor)
+        return page
+
+    def _read(self, read: Callable[[], Page]) -> Page | None:
+        """Read, unless somebody keeps everybody from reading: the leases want to be looked after, and so do others.
+
+        Whoever has the lock may be a relay that hangs, and then it is for this one to end it.
+        """
+        try:
+            page = read()
+        except errors.LockNotAvailable:
+            self.bell.look_again()
+            if not self._locked_out:
+                self.tell(events.LockedOut())
+            self._locked_out = True
+            return None
+        self._locked_out = False
         return page
 
     def _read_ahead(self, page: Page) -> None:
@@ -214,13 +235,13 @@ class Relay:
         positions = self._progress.standing_after(page)
         self._ahead = self._thread.submit(self.reader.read, positions, self.checkpoints.floor)
 
-    def _take_ahead(self, ahead: Future[Page]) -> Page:
+    def _take_ahead(self, ahead: Future[Page]) -> Page | None:
         """Wait for the page read ahead; a long read must not pass for a relay that hangs."""
         while not ahead.done():
             self._still_ours()
             wait([ahead], SURVEY_SECONDS)
         self._ahead = None
-        return ahead.result()
+        return self._read(ahead.result)
 
     def _publish(self, page: Page) -> None:
         """Publish a page and move behind what Kafka acknowledged of it."""

@@ -62,7 +62,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Hung:
-    """A relay that hangs, with the sessions to end; or what is left of one whose lease session has ended."""
+    """A relay that hangs, with the sessions to end; or sessions that hang without a lease session to go by."""
 
     relay: int
     name: str
@@ -77,13 +77,18 @@ class Hung:
     @property
     def leased(self) -> bool:
         """Whether its lease session is among them, and with it the leases."""
-        return any(session.pid == self.relay for session in self.sessions)
+        return has_lease_session(self.sessions)
 
 
 def by_relay(sessions: Iterable[Session]) -> dict[int, list[Session]]:
     """Group sessions by the relay that they belong to."""
     ordered = sorted(sessions, key=attrgetter("relay", "pid"))
     return {relay: list(group) for relay, group in groupby(ordered, attrgetter("relay"))}
+
+
+def has_lease_session(sessions: Iterable[Session]) -> bool:
+    """Whether the lease session is among those of one relay."""
+    return any(session.loop and session.pid == session.relay for session in sessions)
 
 
 def silence(sessions: Iterable[Session]) -> float | None:
@@ -112,10 +117,11 @@ def hung(sessions: Iterable[Session], me: int, limit: float) -> list[Hung]:
     for relay, own in by_relay(sessions).items():
         if relay == me:
             continue
-        if any(session.pid == relay for session in own):
+        if has_lease_session(own):
             seconds, ended = silence(own), own
         else:
-            # Its lease session is gone: a relay that works drops the others at once, and none of them is of any use.
+            # It is gone, and a relay that works drops the others at once; or there never was any, as for a session that
+            # prunes: it runs one statement after another, and the locks that it holds are in everybody's way.
             ended = [session for session in own if (session.silent or 0.0) > limit]
             seconds = min((session.silent or 0.0 for session in ended), default=None)
         if seconds is not None and seconds > limit:
@@ -135,5 +141,5 @@ def confirmed(found: Iterable[Hung], before: Collection[Mark]) -> list[Hung]:
 
 def namesakes(sessions: Iterable[Session], me: int) -> frozenset[int]:
     """The other relays that carry this one's name, each by the process id of its lease session."""
-    leases = {session.pid: session.name for session in sessions if session.pid == session.relay}
+    leases = {session.pid: session.name for session in sessions if session.loop and session.pid == session.relay}
     return frozenset(pid for pid, name in leases.items() if pid != me and name is not None and name == leases.get(me))

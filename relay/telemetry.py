@@ -190,6 +190,14 @@ def _(event: events.NamesakeFound) -> None:
 
 
 @tell.register
+def _(_: events.LockedOut) -> None:
+    log.warning(
+        "outbox.message, or a slot of it, is locked against reading: the backlog waits until that ends; pg_locks says "
+        "who has it"
+    )
+
+
+@tell.register
 def _(event: events.StoodStill) -> None:
     log.warning(
         "this process did not run for %.0f s (stopped or swapped out, or its machine was): other relays may have its "

@@ -2,7 +2,7 @@
 
 The difference is in a file, which may change at any moment, as when an administrator sets a clock. What counts seconds
 (CLOCK_MONOTONIC) goes on untouched, as it does then. Who waits until a time of day, as librdkafka does by cnd_timedwait,
-waits until that time by this clock. (libfaketime would leave that wait to the machine's clock: it lasts an hour there
+waits until that time by this clock, also when it is set meanwhile. (libfaketime would leave that wait to the machine's clock: it lasts an hour there
 when this one is an hour ahead. And it makes Python's time.sleep fail.) */
 
 #define _GNU_SOURCE
@@ -38,6 +38,14 @@ static int64_t seconds(void)
     static result (*real)(__VA_ARGS__);                          \
     if (!real)                                                   \
         real = (result (*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name)
+
+enum { SECOND = 1000 * 1000 * 1000, SLICE = 20 * 1000 * 1000 };
+
+static void machine_time(struct timespec *now)
+{
+    REAL(int, clock_gettime, clockid_t, struct timespec *);
+    real(CLOCK_REALTIME, now);
+}
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
@@ -78,7 +86,16 @@ time_t time(time_t *now)
 int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, const struct timespec *restrict until)
 {
     REAL(int, cnd_timedwait, cnd_t *restrict, mtx_t *restrict, const struct timespec *restrict);
-    struct timespec at = *until;
-    at.tv_sec -= seconds();
-    return real(condition, mutex, &at);
+    for (;;) {
+        struct timespec now, end = *until;
+        end.tv_sec -= seconds();
+        machine_time(&now);
+        now.tv_nsec += SLICE;
+        now.tv_sec += now.tv_nsec / SECOND;
+        now.tv_nsec %= SECOND;
+        int last = end.tv_sec < now.tv_sec || (end.tv_sec == now.tv_sec && end.tv_nsec <= now.tv_nsec);
+        int found = real(condition, mutex, last ? &end : &now);
+        if (found != thrd_timedout || last)
+            return found;
+    }
 }

@@ -8,13 +8,15 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from relay import locks, status
+from relay.connection import connect
+from relay.fleet import tie
 from relay.judge import read_topics
 from tests.command import relay
 from tests.faults.world import OWNERS, World, wait_until, world
@@ -151,6 +153,36 @@ def fill(pipe: Path) -> None:
             while True:
                 os.write(writer, b"." * size)
     os.close(writer)
+
+
+def test_relay_ends_whoever_hangs_with_a_slot_locked_though_it_cannot_read_itself(here: World) -> None:
+    """As the session of a relay that was stopped while it pruned: it has no lease, and is in everybody's way."""
+    with here.judged() as judge, closing(connect(here.database_url, "hangs")) as hangs:
+        tie(hangs, hangs.info.backend_pid, locks.BESIDE)
+        one = here.relay("one", **QUICK)
+        here.wait_until_owned(one=16)
+        hangs.execute("begin")
+        hangs.execute("lock table outbox.message_3 in access exclusive mode")
+        wait_until(lambda: one.said("is locked against reading"), 20)
+        here.enqueue(10)
+        judge.arrived(10, TAKEOVER + 10)
+        assert one.said("relay hangs has been silent for")
+        assert not judge.verdict().broken
+
+
+def test_relay_that_may_not_read_for_a_while_keeps_its_shards_and_goes_on(here: World) -> None:
+    with here.judged() as judge, psycopg.connect(here.database_url) as migration:
+        one, _ = here.relay("one", **QUICK), here.relay("two", **QUICK)
+        here.wait_until_owned(one=8, two=8)
+        migration.execute("lock table outbox.message_0 in access exclusive mode")
+        wait_until(lambda: one.said("is locked against reading"), 20)
+        with pytest.raises(AssertionError, match="it never held"):
+            wait_until(lambda: one.said("silent for") or one.said("interrupted"), NOTICED)
+        assert here.owners() == {"one": 8, "two": 8}
+        migration.rollback()
+        here.enqueue(10)
+        judge.arrived(10)
+        assert not judge.verdict().broken
 
 
 def test_status_shows_a_relay_that_hangs_as_not_healthy(here: World) -> None:

@@ -12,6 +12,7 @@ from relay.connection import connect
 from relay.doorbell import Doorbell
 from relay.fleet import Fleet, sessions, tie
 from relay.lease import Change, Leases
+from relay.prune import _turn
 from relay.silence import by_relay, silence
 from tests.faults.world import wait_until
 
@@ -183,6 +184,28 @@ def test_a_doorbell_that_outlived_its_lease_session_is_ended(member: Callable[[s
     assert (event.sessions, event.leases) == (1, False)
     wait_until(lambda: silenced() == 0, 10)
     bell.close()
+
+
+def test_a_session_that_hangs_with_a_slot_locked_is_ended(database: str, watcher: Watcher) -> None:
+    """As that of a relay is that was stopped while it pruned: nobody could read the table until it goes on."""
+    with connect(database, "watcher") as pruning, _turn(pruning):
+        pruning.execute("begin")
+        pruning.execute("lock table outbox.message_3 in access exclusive mode")
+        event = watcher.until_told(events.HungRelayEnded)
+        assert isinstance(event, events.HungRelayEnded)
+        assert (event.sessions, event.leases) == (1, False)
+        watcher.member.reader.execute("set lock_timeout = '10s'")
+        assert watcher.member.reader.execute("select count(*) from outbox.message").fetchone() == (0,)
+        assert not _alive(pruning)
+
+
+def test_a_session_that_prunes_is_no_namesake(database: str, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.fleet.NAMESAKE_SECONDS", 0.0)
+    with connect(database, "watcher") as pruning, _turn(pruning):
+        for _ in range(3):
+            pruning.execute("select")
+            watcher.fleet.watch()
+    assert watcher.told == []
 
 
 def test_a_doorbell_that_is_armed_again_keeps_its_tie(member: Callable[[str], Member], watcher: Watcher) -> None:

@@ -87,6 +87,15 @@ def test_what_a_relay_has_left_without_its_lease_session_is_ended() -> None:
     assert ended(session(52, 3600, "active", "Lock", loop=False)) == []
 
 
+def test_a_session_that_belongs_to_no_lease_session_is_ended_by_its_own_silence() -> None:
+    """Such as one that prunes: it is tied to itself."""
+    assert ended(session(70, 26, relay=70, loop=False)) == [70]
+    assert ended(session(70, 26, "idle in transaction", relay=70, loop=False)) == [70]
+    assert ended(session(70, 3600, "active", "Lock", relay=70, loop=False)) == []
+    mine = session(ME, 0, relay=ME)
+    assert namesakes([mine, session(70, 1, relay=70, loop=False)], ME) == frozenset()
+
+
 def test_only_the_second_look_that_finds_the_same_silence_acts() -> None:
     """When PostgreSQL itself stood still, every other relay looks silent to the first that goes on."""
     first = hung(relay_with(session(OTHER, 26)), ME, LIMIT)
@@ -111,7 +120,7 @@ def test_no_working_relay_is_ever_accused(rows: list[tuple[int, bool, int, str |
         assert one.relay != ME
         assert one.seconds > LIMIT
         own = [found for found in sessions if found.relay == one.relay]
-        if any(found.pid == one.relay for found in own):
+        if any(found.loop and found.pid == one.relay for found in own):
             assert all((found.silent or 0) > LIMIT for found in own if found.loop)
         else:
             assert all((found.silent or 0) > LIMIT for found in one.sessions)
