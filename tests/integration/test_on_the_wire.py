@@ -74,6 +74,22 @@ def test_a_message_arrives_as_it_was_given_and_described(here: World) -> None:
     assert before.timestamp() - 0.001 <= published / 1000 <= after.timestamp()
 
 
+def test_a_sent_message_that_is_replayed_arrives_once_more_with_the_number_of_the_act(here: World) -> None:
+    here.relay("one")
+    execute(here, "select outbox.enqueue(%s, '1', 'k', headers => '{\"trace\": \"a\"}')", here.topic)
+    execute(here, "select outbox.enqueue(%s, '2', 'k')", here.topic)
+    consume(here, 2)
+    wait_until(lambda: here.states() == {"sent": 2}, 20)
+    ((act, count),) = execute(here, "select * from outbox.replay('lost', topic => %s, sent => true)", here.topic)
+    assert count == 2
+    first, second, *again = consume(here, 4)
+    assert [message.value() for message in again] == [b"1", b"2"]
+    assert headers(again[0]) == {**headers(first), "ce_replay": str(act)}
+    assert headers(again[1]) == {**headers(second), "ce_replay": str(act)}
+    settled = "select count(*) from outbox.held where settled_as = 'sent' and replay = %s"
+    wait_until(lambda: execute(here, settled, act) == [(2,)], 20)
+
+
 def test_headers_can_be_reduced_to_the_identity(here: World) -> None:
     here.relay("one", RELAY_HEADERS="id")
     ((id_,),) = execute(here, "select outbox.enqueue(%s, '1')", here.topic)

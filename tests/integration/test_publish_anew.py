@@ -56,7 +56,8 @@ def test_a_sent_message_is_copied_whole_to_be_published_anew_and_nothing_waits_f
     assert rows(session, f"select {COPIED} from outbox.held") == rows(session, f"select {COPIED} from outbox.message")
     assert rows(
         session,
-        "select scope, due_at = '-infinity', attempts, failed_at, replay, settled_as, state from outbox.held_state",
+        "select scope, due_at <= clock_timestamp(), attempts, failed_at, replay, settled_as, state"
+        " from outbox.held_state",
     ) == [("none", True, 0, None, 1, None, "replaying")]
     assert rows(session, "select count(*) from outbox.message_state where state <> 'sent' or sent_at is null") == [(0,)]
 
