@@ -10,6 +10,7 @@ import random
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -61,6 +62,10 @@ class Network:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for proxy in self._proxies:
+            # Once more, for what came about at that very moment.
+            proxy.end()
+        await asyncio.sleep(0.1)
 
 
 class Proxy:
@@ -80,6 +85,8 @@ class Proxy:
         self._target = target
         self._connections: set[Ends] = set()
         self._orphans: set[asyncio.StreamWriter] = set()
+        self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+        """All ends that there ever were, also of connections that never came about or are not closed to the end yet."""
         self._slowest = 0.0
         self._refusing = False
 
@@ -123,14 +130,16 @@ class Proxy:
     def end(self) -> None:
         """Listen no more, and end what stands."""
         self._server.close()
-        self._reset_all()
+        _reset(*self._writers)
 
     async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        self._writers.add(client)
         await self._open.wait()
         try:
             answers, server = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             return _reset(client)
+        self._writers.add(server)
         ends = (client, server)
         if self._refusing:
             return _reset(*ends)
