@@ -151,6 +151,9 @@ class Proxy:
         finally:
             self._connections.discard(ends)
             self._orphans.difference_update(ends)
+            # Both ways are over: nobody is left who could hear of it too early.
+            for end in ends:
+                end.close()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ends: Ends) -> None:
         """Carry what comes from one end to the other, until either is over; then both are."""
