@@ -40,6 +40,7 @@ class Terminal:
         )
         os.close(theirs)
         self.screen = ""
+        self._interrupted = False
         self.code: int | None = None
 
     def __enter__(self) -> Self:
@@ -63,7 +64,11 @@ class Terminal:
         os.write(self._ours, text.encode())
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does, once the terminal has told the one in front."""
+        """Do what Ctrl-C does, once the terminal has told the one in front; again, while it is not heard.
+
+        A signal that comes between a prompt and the waiting for its answer is noticed only with the next.
+        """
+        self._interrupted = True
         self._process.send_signal(signal.SIGINT)
 
     def end(self) -> str:
@@ -79,6 +84,8 @@ class Terminal:
         deadline = time.monotonic() + SECONDS
         while not select.select([self._ours], [], [], 1)[0]:
             assert time.monotonic() < deadline, f"nothing more came:\n{self.screen}"
+            if self._interrupted and self._process.poll() is None:
+                self._process.send_signal(signal.SIGINT)
         # Linux answers with an error once the last one that had the terminal is gone.
         with contextlib.suppress(OSError):
             if chunk := os.read(self._ours, 65_536):
