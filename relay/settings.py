@@ -11,7 +11,7 @@ import socket
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -84,8 +84,9 @@ class Topic(BaseModel):
     config: Mapping[str, str] = _setting(
         {}, "a table of text, numbers and booleans", "Kafka's topic settings to create it with"
     )
-    on_failure: OnFailure | None = _setting(
-        None, _ON_FAILURE, "what waits behind a message that Kafka refuses; that of [relay]", strict=False
+    # In a file, too, its value is text; pydantic takes `strict=False` of the field for the union alone.
+    on_failure: Annotated[OnFailure, Field(strict=False)] | None = _setting(
+        None, _ON_FAILURE, "what waits behind a message that Kafka refuses; that of [relay]"
     )
     max_attempts: int | None = _setting(
         None,
