@@ -23,12 +23,12 @@ from app_integration.example.database import connect, sessions_of
 from app_integration.example.limits import BodyLimit
 from app_integration.example.passwords import NOBODY, fits, hashed
 from app_integration.example.payments import ProviderUnavailable
-from app_integration.example.problems import Problem
+from app_integration.example.problems import Problem, unauthorized
 from app_integration.example.registration import EmailTaken, NewUser, register
 from app_integration.example.sandbox import METHODS, Sandbox
 from app_integration.example.settings import Settings
 from app_integration.example.tables import Course, Enrolment, User
-from app_integration.example.wiring import Caller, IdempotencyKey, Wired, Wiring, unauthorized
+from app_integration.example.wiring import Caller, IdempotencyKey, Wired, Wiring
 from app_integration.tokens import LIFETIME, make_token
 
 _log = logging.getLogger("edu_matrix")

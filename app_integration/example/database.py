@@ -37,6 +37,7 @@ def connect(database_url: str, *, pool_size: int = 20) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error in the log shows no address and no hash
         connect_args={
             "connect_timeout": 5,
             "application_name": "edu-matrix",

@@ -25,10 +25,10 @@ from app_integration.contracts import KAFKA_TOPICS, Contract, to_message
 from app_integration.example import journey
 from app_integration.example.events import PortraitUploaded
 from app_integration.example.passwords import hashed
-from app_integration.example.problems import Problem
+from app_integration.example.problems import Problem, unauthorized
 from app_integration.example.registration import NewUser, register
 from app_integration.example.tables import User
-from app_integration.example.wiring import Caller, Wired, Wiring, unauthorized
+from app_integration.example.wiring import Caller, Wired, Wiring
 
 FOLDER = Path(__file__).with_name("static")
 

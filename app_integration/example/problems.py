@@ -78,6 +78,17 @@ def unavailable(detail: str) -> Problem:
     )
 
 
+def unauthorized(detail: str) -> Problem:
+    """Say that nobody knows who is asking."""
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "unauthorized",
+        "Log in first",
+        detail,
+        headers={"WWW-Authenticate": 'Bearer realm="edu-matrix"'},
+    )
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of an application as a problem."""
     app.add_exception_handler(Problem, _problem)

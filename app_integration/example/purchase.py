@@ -36,7 +36,7 @@ from app_integration.contracts import (
 )
 from app_integration.example.database import Sessions
 from app_integration.example.payments import Cancelled, Charge, Declined, PaymentProvider, ProviderUnavailable
-from app_integration.example.problems import Problem, unavailable
+from app_integration.example.problems import Problem, unauthorized, unavailable
 from app_integration.example.tables import Course, Enrolment, Payment, Purchase, State, User
 
 LEFT_BEHIND = timedelta(seconds=30)
@@ -87,6 +87,8 @@ async def buy(sessions: Sessions, provider: PaymentProvider, order: Order) -> An
 
 async def _begin(session: AsyncSession, order: Order) -> UUID:
     """Note the wish, or find it noted."""
+    if await session.get(User, order.user_id) is None:
+        raise unauthorized("there is no such account")
     course = await session.get(Course, order.course_id)
     if course is None:
         raise Problem(HTTPStatus.NOT_FOUND, "no-such-course", "There is no such course", "its id is not known here")
@@ -182,7 +184,9 @@ async def _complete(session: AsyncSession, user: User, purchase: Purchase, charg
     payment = Payment(
         id=purchase.id, user_id=user.id, amount=price.amount, currency=price.currency, charge_id=charge.id
     )
-    session.add_all([payment, Enrolment(user_id=user.id, course_id=course.id, payment_id=payment.id, since=now)])
+    session.add(payment)
+    await session.flush()  # before the seat, which refers to it
+    session.add(Enrolment(user_id=user.id, course_id=course.id, payment_id=payment.id, since=now))
     body = {
         "paymentId": str(payment.id),
         "courseId": str(course.id),

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, MetaData, Numeric, func
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import DateTime, ForeignKey, MetaData, Numeric, func
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app_integration.contracts import Money
@@ -23,6 +23,7 @@ class Table(DeclarativeBase):
     """The application's metadata."""
 
     metadata = MetaData(schema="edu_matrix")
+    type_annotation_map = {datetime: DateTime(timezone=True)}  # noqa: RUF012 - as SQLAlchemy has it
 
 
 class User(Table):
@@ -86,7 +87,8 @@ class Purchase(Table):
     """Of the request; the same key with another request is a mistake."""
     state: Mapped[str] = mapped_column(default=State.PENDING.value)
     status: Mapped[int | None]
-    answer: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """As it was written, to the byte, which JSONB would not keep."""
     begun_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     @property

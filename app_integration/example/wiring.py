@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app_integration.example.database import Sessions
 from app_integration.example.payments import PaymentProvider
-from app_integration.example.problems import Problem
+from app_integration.example.problems import Problem, unauthorized
 from app_integration.tokens import InvalidToken, check_token
 
 
@@ -33,17 +33,6 @@ def _wiring(request: Request) -> Wiring:
 Wired = Annotated[Wiring, Depends(_wiring)]
 
 _bearer = HTTPBearer(auto_error=False, description="of `POST /api/auth/login`")
-
-
-def unauthorized(detail: str) -> Problem:
-    """Say that nobody knows who is asking."""
-    return Problem(
-        HTTPStatus.UNAUTHORIZED,
-        "unauthorized",
-        "Log in first",
-        detail,
-        headers={"WWW-Authenticate": 'Bearer realm="edu-matrix"'},
-    )
 
 
 def _caller(wired: Wired, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> UUID:

@@ -31,7 +31,7 @@ create table edu_matrix.purchases (
     state           text          not null default 'pending'
                     check (state in ('pending', 'completed', 'declined', 'rejected', 'abandoned')),
     status          integer,
-    answer          jsonb,
+    answer          json,
     begun_at        timestamptz   not null default now(),
     constraint purchases_key unique (user_id, idempotency_key),
     constraint settled_purchases_have_an_answer check ((state = 'pending') = (status is null)
