@@ -12,7 +12,7 @@ import httpx
 from tests.command import environment
 from tests.integration.edu_matrix import ALGEBRA, BIOLOGY, Application, Visitor, rows
 
-KILLS = 4
+KILLS = 3
 BUYERS = 6
 METHODS = ("card_ok", "card_ok", "card_answer_lost", "card_declined")
 
@@ -85,10 +85,10 @@ def test_a_server_that_is_killed_under_load_leaves_no_half_purchase(database: st
         running = [pool.submit(buyer.run) for buyer in buyers]
         try:
             for kill in range(KILLS):
-                wait_for_purchases(database, 8 * (kill + 1))
+                wait_for_purchases(database, 5 * (kill + 1))
                 edu.kill()
                 edu.start()
-            wait_for_purchases(database, 8 * (KILLS + 1))
+            wait_for_purchases(database, 5 * (KILLS + 1))
         finally:
             stop.set()
         for each in running:

@@ -28,11 +28,11 @@ class Application:
         self.database_url = database_url
         self._variables = {"DATABASE_URL": database_url, "JWT_SECRET": SECRET, **variables}
         self._port = "0"
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it is read after the process
         self.start()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "app_integration", "example", "serve", "--port", self._port]
-        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it is read after the process
         self.process = subprocess.Popen(
             command, env=environment(**self._variables), stdout=subprocess.PIPE, stderr=self.log, text=True
         )
@@ -97,7 +97,7 @@ class Visitor:
 
 def rows(url: str, query: str, *values: object) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
-        return connection.execute(query.encode(), values).fetchall()
+        return connection.execute(query.encode(), values or None).fetchall()
 
 
 def told(url: str, user_id: str) -> list[tuple[str, str]]:
