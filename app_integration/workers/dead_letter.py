@@ -78,7 +78,9 @@ class DeadLetters:
         if answers and error is None:
             return
         if error is not None and error.code() in TOO_LARGE:
-            log.error("message %s is too large for %s: no dead letter; it is kept with the dead ones", message.id, topic)
+            log.error(
+                "message %s is too large for %s: no dead letter; it is kept with the dead ones", message.id, topic
+            )
             return
         # A producer that waits for an answer might send the letter later, behind the one that follows: a new one.
         self._producer = None

@@ -109,6 +109,9 @@ class Handling:
         else:
             for message in messages:
                 self._worker.handle(connection, message)
+        self._demand_sound(connection)
+
+    def _demand_sound(self, connection: Connection) -> None:
         # PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and no error.
         if connection.info.transaction_status is not TransactionStatus.INTRANS:
             raise RuntimeError(f"worker {self._worker.name}: the handler swallowed an error of the database")
@@ -140,7 +143,7 @@ class Handling:
     def _again(self, connection: Connection, found: Held) -> Result:
         try:
             with connection.transaction():
-                self._worker.handle(connection, found.message)
+                self._handle_all(connection, [found.message])
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, and this is what becomes of it
             if outage := outage_of(error):
                 raise outage from error

@@ -67,7 +67,9 @@ def note(
     connection: Connection, consumer: str, message: Received, outcome: str, attempts: int, error: str | None
 ) -> None:
     """Note what became of a message that was entered."""
-    done = connection.execute(NOTE, {**_key(consumer, message), "outcome": outcome, "attempts": attempts, "error": error})
+    done = connection.execute(
+        NOTE, {**_key(consumer, message), "outcome": outcome, "attempts": attempts, "error": error}
+    )
     assert done.rowcount == 1, f"{message.id} is not in the inbox of {consumer}"
 
 

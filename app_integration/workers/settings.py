@@ -78,19 +78,15 @@ class _FromEnvironment(BaseModel):
         return f"{variable} is {shown}; allowed: {allowed}"
 
 
-class Settings(_FromEnvironment):
-    """What every worker needs."""
+class DatabaseSettings(_FromEnvironment):
+    """Where the database is."""
 
     database_url: str = _setting(
-        ..., "DATABASE_URL", "postgresql://user:password@host:5432/database, special characters percent-encoded", repr=False
+        ...,
+        "DATABASE_URL",
+        "postgresql://user:password@host:5432/database, special characters percent-encoded",
+        repr=False,
     )
-    kafka_brokers: str = _setting(..., "KAFKA_BROKERS", "host:port, several with commas", pattern=r"^[^\s,]+(,[^\s,]+)*$")
-    group_prefix: str = _setting(
-        "worker-", "WORKER_GROUP_PREFIX", "up to 100 letters, digits, dots, _ and -", pattern=r"^[A-Za-z0-9._-]{0,100}$"
-    )
-    metrics_port: int | None = _setting(None, "WORKER_METRICS_PORT", "a port, 1 to 65535", ge=1, le=65535)
-    retention: str = _setting("30d", "WORKER_RETENTION", duration.ALLOWED)
-    kafka: Mapping[str, str] = _setting({}, KAFKA + "…", "properties of librdkafka", repr=False)
 
     @field_validator("database_url")
     @classmethod
@@ -99,6 +95,20 @@ class Settings(_FromEnvironment):
             return database.libpq_url(url)
         except SettingsError:
             raise ValueError from None
+
+
+class Settings(DatabaseSettings):
+    """What every worker needs."""
+
+    kafka_brokers: str = _setting(
+        ..., "KAFKA_BROKERS", "host:port, several with commas", pattern=r"^[^\s,]+(,[^\s,]+)*$"
+    )
+    group_prefix: str = _setting(
+        "worker-", "WORKER_GROUP_PREFIX", "up to 100 letters, digits, dots, _ and -", pattern=r"^[A-Za-z0-9._-]{0,100}$"
+    )
+    metrics_port: int | None = _setting(None, "WORKER_METRICS_PORT", "a port, 1 to 65535", ge=1, le=65535)
+    retention: str = _setting("30d", "WORKER_RETENTION", duration.ALLOWED)
+    kafka: Mapping[str, str] = _setting({}, KAFKA + "…", "properties of librdkafka", repr=False)
 
     @field_validator("retention")
     @classmethod

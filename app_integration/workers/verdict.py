@@ -14,7 +14,6 @@ import psycopg
 from psycopg import errors
 
 from app_integration.workers.backoff import Backoff
-from relay.printable import printable
 
 
 class Verdict(Exception):
@@ -87,6 +86,6 @@ def judge(error: Exception, attempts: int, backoff: Backoff, chance: float) -> F
 
 def say(error: BaseException) -> str:
     """Put an error into one line that a log, a header and a table can take: no control characters, not endless."""
-    text = printable(" ".join(str(error).split()))
+    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in " ".join(str(error).split()))
     named = text if isinstance(error, Verdict) else f"{type(error).__name__}: {text}"
     return named if len(named) <= LONGEST else named[: LONGEST - 1] + "…"

@@ -1,0 +1,29 @@
+"""From a received message to its model, or to a verdict: what no worker of ours can read is dead at once."""
+
+from typing import TypeVar
+
+from app_integration.contracts import Message, UndecodableMessage, decode
+from app_integration.workers.received import Received
+from app_integration.workers.verdict import Reject
+
+M = TypeVar("M", bound=Message)
+
+
+def read(message: Received, model: type[M]) -> M:
+    """Decode a message.
+
+    Args:
+        message: of a topic whose name in Kafka is its logical one.
+        model: what it must be.
+
+    Raises:
+        Reject: it is malformed, of an unknown type or of a version that this release does not know. It is kept with the
+            dead ones: a newer release can have it replayed.
+    """
+    try:
+        found = decode(message.topic, message.headers, message.value)
+    except UndecodableMessage as error:
+        raise Reject(str(error)) from None
+    if not isinstance(found, model):
+        raise Reject(f"is a {type(found).__name__}; this worker handles {model.__name__}")
+    return found
