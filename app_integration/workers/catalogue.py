@@ -56,3 +56,16 @@ def own(place: str) -> Worker:
     if not isinstance(worker, Worker):
         raise UserMistake(f"{place} is a {type(worker).__name__}, not an app_integration.workers.Worker")
     return worker
+
+
+def import_all(modules: str) -> None:
+    """Import modules that are named with commas, so that what they register is known.
+
+    Raises:
+        UserMistake: one cannot be imported.
+    """
+    for module in filter(None, modules.split(",")):
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise UserMistake(f"WORKER_CONTRACTS names {module}: {error}") from None

@@ -74,9 +74,11 @@ def run_own(
 
 def _work(worker: "Worker", *beside: object) -> None:
     from app_integration.workers import daemon, telemetry
+    from app_integration.workers.catalogue import import_all
     from app_integration.workers.settings import Settings
 
     settings = Settings.load(os.environ)
+    import_all(settings.contracts)
     telemetry.configure()
     daemon.run(worker, settings, beside=beside)  # type: ignore[arg-type]
 

@@ -108,6 +108,12 @@ class Settings(DatabaseSettings):
     )
     metrics_port: int | None = _setting(None, "WORKER_METRICS_PORT", "a port, 1 to 65535", ge=1, le=65535)
     retention: str = _setting("30d", "WORKER_RETENTION", duration.ALLOWED)
+    contracts: str = _setting(
+        "",
+        "WORKER_CONTRACTS",
+        "modules that register the application's own events, with commas, as shop.events",
+        pattern=r"^[A-Za-z_][\w.]*(,[A-Za-z_][\w.]*)*$|^$",
+    )
     kafka: Mapping[str, str] = _setting({}, KAFKA + "…", "properties of librdkafka", repr=False)
 
     @field_validator("retention")
@@ -170,6 +176,12 @@ class WebhookSettings(_FromEnvironment):
     concurrency: int = _setting(
         64, "WORKER_WEBHOOK_CONCURRENCY", "how many endpoints are served at once, 1 to 1000", ge=1, le=1000
     )
+
+
+class SecretSettings(_FromEnvironment):
+    """The secret of an endpoint that is added."""
+
+    secret: str = _setting("", "WEBHOOK_SECRET", "whsec_ and base64", repr=False)
 
 
 def _value(environ: Mapping[str, str], variable: str, problems: list[str]) -> str | None:

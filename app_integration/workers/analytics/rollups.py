@@ -1,6 +1,6 @@
 """What was counted, as statements for any session or connection of SQLAlchemy. Pure: built here, executed elsewhere.
 
-    session.execute(hourly("course_viewed", since=monday, until=friday)).all()
+session.execute(hourly("course_viewed", since=monday, until=friday)).all()
 """
 
 from datetime import date, datetime

@@ -2,7 +2,7 @@
 
     hash(n) = SHA-256(hash(n-1) || entry(n)),  hash(0) = SHA-256("outbox-relay audit chain 1" || 0x00 || chain)
 
-`entry` is canonical JSON (RFC 8785 for what our entries hold: text, whole numbers, objects, lists; keys sorted, no blanks)
+`entry` is canonical JSON: UTF-8, keys sorted by code point, no blanks (as RFC 8785 for all but exotic keys and floats),
 and says chain and number itself, so that an entry means nothing in another place.
 """
 

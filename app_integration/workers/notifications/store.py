@@ -1,7 +1,7 @@
 """A user's notifications, as statements for any session or connection of SQLAlchemy, of either kind. Pure.
 
-    rows = session.execute(notifications(user.id, limit=20)).mappings().all()
-    session.execute(mark_read(user.id, [rows[0]["id"]]))
+rows = session.execute(notifications(user.id, limit=20)).mappings().all()
+session.execute(mark_read(user.id, [rows[0]["id"]]))
 """
 
 from collections.abc import Sequence

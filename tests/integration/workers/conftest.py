@@ -33,7 +33,9 @@ class Produce(Protocol):
 class Run(Protocol):
     """Runs a worker in a thread until the block ends, and fails with what it raised."""
 
-    def __call__(self, worker: Worker, *, beside: Any = (), **settings: Any) -> contextlib.AbstractContextManager[None]: ...
+    def __call__(
+        self, worker: Worker, *, beside: Any = (), **settings: Any
+    ) -> contextlib.AbstractContextManager[None]: ...
 
 
 @pytest.fixture(scope="session")

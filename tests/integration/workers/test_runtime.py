@@ -34,7 +34,9 @@ def seen(session: Connection) -> list[str]:
 
 
 def handled(session: Connection, *ids: str) -> bool:
-    found = rows(session, "select ce_id from worker.inbox where outcome = 'handled' and ce_id = any(%(i)s)", i=list(ids))
+    found = rows(
+        session, "select ce_id from worker.inbox where outcome = 'handled' and ce_id = any(%(i)s)", i=list(ids)
+    )
     return len(found) == len(set(ids))
 
 
@@ -51,9 +53,9 @@ def test_each_message_has_its_effect_once_however_often_it_comes(
     assert sorted(seen(session), key=int) == [str(n) for n in range(21)]
     assert again == ids[:5]
     assert way(session, ids[0]) == [("test", "handled", 1, None)]
-    assert rows(session, "select topic, handled_at < clock_timestamp() from worker.inbox where ce_id = %(id)s", id=last) == [
-        (topic, True)
-    ]
+    assert rows(
+        session, "select topic, handled_at < clock_timestamp() from worker.inbox where ce_id = %(id)s", id=last
+    ) == [(topic, True)]
 
 
 def test_a_replay_with_force_is_handled_once_more_and_its_own_repeat_is_not(
