@@ -8,6 +8,7 @@ import json as json_format
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,6 +81,8 @@ def _work(worker: "Worker", *beside: object) -> None:
     settings = Settings.load(os.environ)
     import_all(settings.contracts)
     telemetry.configure()
+    if settings.topic:
+        worker = replace(worker, topics=(settings.topic,))
     daemon.run(worker, settings, beside=beside)  # type: ignore[arg-type]
 
 

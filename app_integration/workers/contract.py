@@ -2,26 +2,27 @@
 
 from typing import TypeVar
 
-from app_integration.contracts import Message, UndecodableMessage, decode
+from app_integration.contracts import KafkaTopic, Message, UndecodableMessage, decode
 from app_integration.workers.received import Received
 from app_integration.workers.verdict import Reject
 
 M = TypeVar("M", bound=Message)
 
 
-def read(message: Received, model: type[M]) -> M:
+def read(message: Received, model: type[M], topic: KafkaTopic) -> M:
     """Decode a message.
 
     Args:
-        message: of a topic whose name in Kafka is its logical one.
+        message: from whatever topic in Kafka.
         model: what it must be.
+        topic: the logical topic that it was enqueued for.
 
     Raises:
         Reject: it is malformed, of an unknown type or of a version that this release does not know. It is kept with the
             dead ones: a newer release can have it replayed.
     """
     try:
-        found = decode(message.topic, message.headers, message.value)
+        found = decode(topic, message.headers, message.value)
     except UndecodableMessage as error:
         raise Reject(str(error)) from None
     if not isinstance(found, model):

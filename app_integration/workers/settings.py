@@ -20,6 +20,9 @@ KAFKA = "WORKER_KAFKA_"
 
 FILE = "_FILE"
 
+TOPIC = r"^[a-zA-Z0-9._-]{0,249}$"
+"""What Kafka takes as a topic's name; or nothing."""
+
 GUARDED = {*LOCKED, "group.id", "bootstrap.servers", "acks", "enable.idempotence"}
 """Properties that guard a promise, or are set by another name."""
 
@@ -108,6 +111,9 @@ class Settings(DatabaseSettings):
     )
     metrics_port: int | None = _setting(None, "WORKER_METRICS_PORT", "a port, 1 to 65535", ge=1, le=65535)
     retention: str = _setting("30d", "WORKER_RETENTION", duration.ALLOWED)
+    topic: str = _setting(
+        "", "WORKER_TOPIC", "a topic in Kafka, where it has another name than in the relay's settings", pattern=TOPIC
+    )
     contracts: str = _setting(
         "",
         "WORKER_CONTRACTS",

@@ -57,7 +57,7 @@ def count_one(connection: Connection, message: Received) -> None:
 
 
 def _group(message: Received) -> tuple[str, str, datetime]:
-    event = read(message, AnalyticsEvent)
+    event = read(message, AnalyticsEvent, KAFKA_TOPICS.ANALYTICS_EVENTS)
     happened = event.occurred_at.astimezone(UTC)
     if happened > datetime.now(UTC) + AHEAD:
         raise Reject(f"occurredAt is {happened.isoformat()}, which is more than a day ahead")

@@ -41,7 +41,7 @@ def append(connection: Connection, message: Received) -> None:
 
 def append_many(connection: Connection, messages: Sequence[Received]) -> None:
     """Append entries, those of one chain in their order."""
-    entries = [(message, read(message, AuditEntry)) for message in messages]
+    entries = [(message, read(message, AuditEntry, KAFKA_TOPICS.AUDIT_LOGS)) for message in messages]
     entries.sort(key=lambda pair: pair[1].chain)
     for chain, group in groupby(entries, key=lambda pair: pair[1].chain):
         connection.execute(LOCK, {"chain": chain})

@@ -41,7 +41,7 @@ def fan_out_many(connection: Connection, messages: Sequence[Received]) -> None:
 
 
 def _row(message: Received) -> dict[str, Any]:
-    read(message, Message)
+    read(message, Message, KAFKA_TOPICS.BUSINESS_EVENTS)
     type_ = message.type or ""
     # What the producer wrote and not what our model knows of it: a subscriber may know more.
     document = {"type": type_, "timestamp": message.time.isoformat(), "data": json.loads(message.value or b"")}

@@ -42,7 +42,7 @@ class Sending:
             Retry: it cannot be sent now, or may have been.
             Outage: no mail can be sent now.
         """
-        mail = read(message, Email)
+        mail = read(message, Email, KAFKA_TOPICS.EMAIL_QUEUE)
         # An operator who forces it wants it to arrive, and mail clients hide a second one of the same identity.
         identity = f"{message.id}.{message.replay}" if message.replay else message.id
         made = self._renderer.compose(mail, sender=self._sender, identity=identity, when=message.time)

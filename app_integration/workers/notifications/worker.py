@@ -32,7 +32,7 @@ def store(connection: Connection, message: Received) -> None:
 
 def store_many(connection: Connection, messages: Sequence[Received]) -> None:
     """Do the same for many."""
-    read_ones = [(message, read(message, Notification)) for message in messages]
+    read_ones = [(message, read(message, Notification, KAFKA_TOPICS.NOTIFICATION_QUEUE)) for message in messages]
     with connection.cursor() as cursor:
         cursor.executemany(STORE, [_row(message, told) for message, told in read_ones])
     enqueue_many(connection, [_push(message, told) for message, told in read_ones])
