@@ -4,8 +4,11 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
+    "audit": ("app_integration.workers.audit.command", "workers"),
     "contracts": ("app_integration.contracts.command", "contracts"),
     "example": ("app_integration.example.command", "example"),
+    "webhook": ("app_integration.workers.integrations.command", "workers"),
+    "worker": ("app_integration.workers.command", "workers"),
 }
 """By name: the module whose `main(arguments)` returns the exit code, and the extra that it needs."""
 
