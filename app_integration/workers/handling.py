@@ -144,7 +144,7 @@ class Handling:
         try:
             with connection.transaction():
                 self._handle_all(connection, [found.message])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, and this is what becomes of it
             if outage := outage_of(error):
                 raise outage from error
             failed = judge(error, found.attempts, self._worker.backoff, self._dice.random())

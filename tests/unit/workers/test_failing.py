@@ -60,9 +60,7 @@ def test_what_all_messages_would_meet_is_an_outage(error: Exception) -> None:
     assert isinstance(outage_of(error), Outage)
 
 
-@pytest.mark.parametrize(
-    "error", [Reject("x"), Retry("x"), ValueError("x"), errors.UniqueViolation(), errors.DataError()]
-)
+@pytest.mark.parametrize("error", [Reject("x"), Retry("x"), ValueError("x"), errors.UniqueViolation(), errors.DataError()])
 def test_what_is_the_messages_own_is_none(error: Exception) -> None:
     assert outage_of(error) is None
 
@@ -76,9 +74,7 @@ def test_an_error_is_told_in_one_printable_line_that_is_not_endless(text: str) -
         told.encode()
 
 
-HEADER = st.one_of(
-    st.none(), st.binary(max_size=20), st.text(max_size=20).map(lambda text: text.encode(errors="replace"))
-)
+HEADER = st.one_of(st.none(), st.binary(max_size=20), st.text(max_size=20).map(lambda text: text.encode(errors="replace")))
 
 
 @given(HEADER, HEADER, HEADER, HEADER)
