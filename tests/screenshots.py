@@ -1,4 +1,4 @@
-"""`python -m tests.screenshots`: the images of docs/example, taken of the page at work; look at them before you commit."""
+"""`python -m tests.screenshots`: the images of docs/example, of the page at work. Look at them before you commit."""
 
 import sys
 import tempfile

@@ -143,7 +143,7 @@ async def roll_back(new: NewUser, wired: Wired) -> dict[str, Any]:
 async def _register_and_fail(wired: Wiring, new: NewUser, password_hash: str, written: list[str]) -> NoReturn:
     async with wired.sessions.begin() as session:
         await register(session, new, password_hash)
-        await session.flush()
+        await session.begin_nested()  # before a savepoint the outbox writes what it was given
         connection = await session.connection()
         written += [str(row.id) for row in await connection.exec_driver_sql(WRITTEN_HERE)]
         raise _Broken
