@@ -11,11 +11,11 @@ import socket
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from relay import duration
 from relay.errors import SettingsError
@@ -42,6 +42,9 @@ _MISSING = {
 
 
 _ON_FAILURE = " or ".join(f'"{choice}"' for choice in OnFailure)
+
+_Choice = Annotated[OnFailure, BeforeValidator(OnFailure)]
+"""Text in a file as in the environment; where values have types of their own, pydantic would ask for the member."""
 
 
 def _setting(default: Any, allowed: str, meaning: str, **limits: Any) -> Any:
@@ -84,8 +87,8 @@ class Topic(BaseModel):
     config: Mapping[str, str] = _setting(
         {}, "a table of text, numbers and booleans", "Kafka's topic settings to create it with"
     )
-    on_failure: OnFailure | None = _setting(
-        None, _ON_FAILURE, "what waits behind a message that Kafka refuses; that of [relay]", strict=False
+    on_failure: _Choice | None = _setting(
+        None, _ON_FAILURE, "what waits behind a message that Kafka refuses; that of [relay]"
     )
     max_attempts: int | None = _setting(
         None,
@@ -166,9 +169,7 @@ class Settings(BaseModel):
         0.25, "a number of seconds from 0.05 to 5", "how long progress may go unrecorded", ge=0.05, le=5
     )
     checkpoint_messages: int = _whole(20_000, 1, 1_000_000, "after how many messages progress is recorded at once")
-    on_failure: OnFailure = _setting(
-        OnFailure.BLOCK_KEY, _ON_FAILURE, "what waits behind a message that Kafka refuses", strict=False
-    )
+    on_failure: _Choice = _setting(OnFailure.BLOCK_KEY, _ON_FAILURE, "what waits behind a message that Kafka refuses")
     max_attempts: int = _whole(10, 1, 1_000, "how often a message that Kafka refuses is tried until it is dead")
     retry_first_seconds: float = _setting(
         1.0,

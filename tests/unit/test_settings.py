@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from relay import duration
 from relay.errors import SettingsError
 from relay.kafka_properties import GUARDED, from_variable, unfit
+from relay.policy import OnFailure
 from relay.publishing.producer import LOCKED
 from relay.settings import FIELDS, Topic, load
 
@@ -283,6 +284,13 @@ def test_a_name_that_kafka_does_not_allow_is_refused(name: str, toml: Path) -> N
         f"{toml}: [topics.{name}] is not a topic's name; {allowed}",
         f"{toml}: [topics.orders] name is {name!r}; {allowed}",
     ]
+
+
+@pytest.mark.parametrize("choice", OnFailure)
+def test_a_topic_of_the_file_says_what_waits_behind_a_failure(toml: Path, choice: OnFailure) -> None:
+    toml.write_text(f'[relay]\non_failure = "{choice}"\n[topics.orders]\non_failure = "{choice}"\n')
+    settings = load(ENOUGH, config_file=toml)
+    assert settings.on_failure is settings.topics["orders"].on_failure is choice
 
 
 def test_a_logical_name_with_dots_without_quotes_is_explained(toml: Path) -> None:

@@ -1,0 +1,75 @@
+"""`python -m app_integration example`: makes the tables, serves the application, settles what was left behind."""
+
+import argparse
+import asyncio
+import os
+import sys
+from datetime import timedelta
+
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from app_integration.errors import ConfigurationError
+from app_integration.example import migrate
+from app_integration.example.database import connect, sessions_of
+from app_integration.example.payments import ProviderUnavailable
+from app_integration.example.purchase import reconcile
+from app_integration.example.sandbox import Sandbox
+from app_integration.example.serve import serve
+from app_integration.example.settings import load
+from app_integration.tokens import InvalidSecret
+
+
+def main(arguments: list[str]) -> int:
+    """Do what was asked for; return the exit code: 2 for a mistake of the user's, 1 where something is away."""
+    options = _options(arguments)
+    try:
+        return _run(options)
+    except (ConfigurationError, InvalidSecret) as mistake:
+        return _failed(str(mistake), 2)
+    except (OperationalError, ProgrammingError) as error:
+        return _failed(f"the database refused: {str(error.orig).partition(chr(10))[0]}", 1)
+    except ProviderUnavailable as error:
+        return _failed(f"the payment provider: {error}", 1)
+    except OSError as error:
+        return _failed(f"cannot listen at {options.host}:{options.port}: {error.strerror}", 1)
+
+
+def _run(options: argparse.Namespace) -> int:
+    database_url = os.environ.get("DATABASE_URL", "")
+    if options.act == "migrate":
+        migrate.upgrade(database_url)
+    elif options.act == "reconcile":
+        print(f"{asyncio.run(_reconcile(database_url, options.older))} settled")  # noqa: T201
+    else:
+        serve(load(os.environ), options.host, options.port)
+    return 0
+
+
+async def _reconcile(database_url: str, older: float) -> int:
+    engine, other = connect(database_url), connect(database_url)
+    try:
+        return await reconcile(sessions_of(engine), Sandbox(other), timedelta(seconds=older))
+    finally:
+        await engine.dispose()
+        await other.dispose()
+
+
+def _failed(text: str, code: int) -> int:
+    print(f"example: {text}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m app_integration example", description="Edu Matrix, the application.")
+    acts = parser.add_subparsers(dest="act", required=True)
+    acts.add_parser("migrate", help="make its tables in DATABASE_URL, beside the outbox")
+    serving = acts.add_parser(
+        "serve", help="serve it; needs DATABASE_URL and JWT_SECRET, EDU_MATRIX_PAGE=1 for the page"
+    )
+    serving.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
+    serving.add_argument("--port", type=int, default=8000, help="0 for any that is free (%(default)s)")
+    settling = acts.add_parser(
+        "reconcile", help="settle purchases that were left pending; the server does so by itself"
+    )
+    settling.add_argument("--older", type=float, default=30, metavar="SECONDS", help="than this (%(default)s)")
+    return parser.parse_args(arguments)

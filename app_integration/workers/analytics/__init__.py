@@ -1,0 +1,1 @@
+"""Counts what users did, by hour and by day."""

@@ -1,0 +1,1 @@
+"""An append-only log, each entry's hash over the one before, and its verification."""

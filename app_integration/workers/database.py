@@ -1,0 +1,77 @@
+"""How a worker connects to PostgreSQL: what its sessions pin, and how they end when either side does.
+
+Guarantees: a commit on such a session is on the disk before Kafka hears of it; a worker that hangs in the middle of a
+transaction loses it within two minutes, so that the one that has its partitions now goes on.
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from app_integration.workers.verdict import Outage, say
+from relay.errors import SettingsError
+
+PIN = """
+-- pin_session: an effect that a crash could undo after its offset was committed would be lost; whoever chose `local` or
+-- `remote_apply` keeps it
+select set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
+                                        else current_setting('synchronous_commit') end, false),
+       set_config('idle_in_transaction_session_timeout', '120s', false),
+       set_config('lock_timeout', '10s', false),
+       set_config('timezone', 'UTC', false),
+       set_config('client_connection_check_interval', '1s', false)
+"""
+
+KEEPALIVE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 15_000,
+}
+"""How a cut network is noticed within 15 s (libpq's connection parameters)."""
+
+
+def connect(database_url: str, name: str) -> "psycopg.Connection[Any]":
+    """Open a session in autocommit mode; transactions are begun by name.
+
+    Args:
+        database_url: where; a libpq URL.
+        name: shown in `pg_stat_activity`.
+
+    Raises:
+        Outage: it cannot be had now.
+    """
+    try:
+        connection = psycopg.connect(database_url, autocommit=True, application_name=f"worker {name}", **KEEPALIVE)
+        connection.execute(PIN)
+    except psycopg.Error as error:
+        raise Outage(f"the database at {where(database_url)} refuses a session: {say(error)}") from None
+    return connection
+
+
+def libpq_url(url: str) -> str:
+    """Turn a URL as SQLAlchemy writes it into one as libpq reads it, and refuse what is neither.
+
+    Raises:
+        SettingsError: it is no address of a PostgreSQL. The text shows no part of it: there may be a password in it.
+    """
+    scheme, found, rest = url.partition("://")
+    if scheme in ("postgresql", "postgresql+psycopg", "postgresql+asyncpg", "postgres") and found:
+        try:
+            conninfo_to_dict(f"postgresql://{rest}")
+        except psycopg.ProgrammingError:
+            pass  # libpq's own words would quote it
+        else:
+            return f"postgresql://{rest}"
+    raise SettingsError(
+        "DATABASE_URL is not what it should be; allowed: postgresql://user:password@host:5432/database, with special "
+        "characters percent-encoded"
+    )
+
+
+def where(database_url: str) -> str:
+    """Name the place that a URL points at, without its password."""
+    parts = conninfo_to_dict(database_url)
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"

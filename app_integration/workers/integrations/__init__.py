@@ -1,0 +1,1 @@
+"""Delivers business events to subscribers' endpoints, as Standard Webhooks has it."""

@@ -1,0 +1,1 @@
+"""Renders mails from templates and sends them by SMTP."""
