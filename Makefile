@@ -24,8 +24,9 @@ $(STAMP): requirements.txt pyproject.toml
 demo: setup  ## the main job, end to end, in a minute
 	$(BIN)/relay demo
 
+# Most tests wait, for a server or for a time to pass: three at a time leave two cores enough air.
 test: setup  ## every test, on real PostgreSQL and real Kafka
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --maxschedchunk 1
 
 bench: setup  ## the figures of docs/performance.md, in an hour; `.venv/bin/relay bench` takes ten minutes
 	$(BIN)/python -m bench

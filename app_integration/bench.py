@@ -32,9 +32,9 @@ AT_ONCE = 1_000
 UNTIMED = 10
 """Rounds before the clock starts: the first ones connect, compile, and have statements prepared."""
 
-COPY = """
+COPY = f"""
 -- copy_messages
-copy outbox.message (id, topic, key, type, payload, content_type, headers) from stdin
+copy outbox.message ({", ".join(Row._fields)}) from stdin
 """
 
 _LINES = [{"sku": f"A-{number}", "quantity": number, "price": "12.50"} for number in range(1, 4)]

@@ -23,12 +23,13 @@ PINNED: dict[LiteralString, str] = {
     # A killed relay's backend that is busy would keep its leases until its statement ended.
     "client_connection_check_interval": "1s",
     # A cut network says nothing: the server must find out by itself and give the leases back, soon enough for another
-    # relay to have taken the shards within 10 s. Linux counts the time of data that is not acknowledged from its first
-    # repetition on, which a busy machine waits two seconds for.
+    # relay to have taken the shards within 10 s. Both times must fit into that together: a session at rest is given up
+    # when its keepalives have gone unanswered for as long, but let a notification be sent to it just before, and Linux
+    # counts anew, from the first repetition of what was sent (tcp_keepalive_timer and tcp_write_timeout).
     "tcp_keepalives_idle": "2",
     "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "4",
-    "tcp_user_timeout": "6000",
+    "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "4000",
     # A role's or database's own defaults must not end a lease or change what a statement means.
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -47,8 +48,8 @@ KEEPALIVE = {
     "connect_timeout": 5,
     "keepalives_idle": 2,
     "keepalives_interval": 1,
-    "keepalives_count": 4,
-    "tcp_user_timeout": 6000,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 4000,
 }
 """The client's half of noticing a cut within 10 s (libpq's connection parameters)."""
 

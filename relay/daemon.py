@@ -15,30 +15,32 @@ from types import FrameType
 
 import psycopg
 
-from relay import chores, events, locks, rights, status, telemetry
-from relay.alone import Alone
-from relay.bell import Bell
-from relay.broker import reachable
-from relay.checkpoint import Checkpoints
+from relay import events, locks, rights, telemetry
 from relay.connection import connect, first_line, where, which_server
-from relay.custody import Custody
-from relay.delivery import Delivery
-from relay.doorbell import Doorbell
-from relay.durability import Durability
-from relay.envelope import envelope
 from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
-from relay.fleet import Fleet, tie
-from relay.held import Held
-from relay.lane import Lane
-from relay.lease import Leases
+from relay.holding.custody import Custody
+from relay.holding.held import Held
+from relay.holding.retries import Retries
+from relay.leasing.fleet import Fleet, tie
+from relay.leasing.lease import Leases
+from relay.leasing.pulse import Limits, Pulse
 from relay.policy import Policy, Rule
-from relay.publisher import Publisher
-from relay.pulse import Limits, Pulse
-from relay.reader import Reader
+from relay.publishing.alone import Alone
+from relay.publishing.broker import reachable
+from relay.publishing.delivery import Delivery
+from relay.publishing.envelope import envelope
+from relay.publishing.lane import Lane
+from relay.publishing.publisher import Publisher
+from relay.publishing.routing import Routes
+from relay.reading.bell import Bell
+from relay.reading.checkpoint import Checkpoints
+from relay.reading.doorbell import Doorbell
+from relay.reading.reader import Reader
 from relay.relay import Pace, Relay
-from relay.retries import Retries
-from relay.routing import Routes
+from relay.restoring.durability import Durability
+from relay.retention import chores
 from relay.settings import Settings
+from relay.watching import status
 
 LAST_RESORT_SECONDS = 9
 """How long after being told to stop the process ends in any case: a server that hangs must not hold it."""

@@ -18,19 +18,19 @@ from dataclasses import dataclass, field
 from psycopg import errors
 
 from relay import events
-from relay.bell import Bell
-from relay.checkpoint import Checkpoints, check_sequence
-from relay.custody import Custody, settled_of
-from relay.delivery import Delivery
-from relay.durability import Durability
-from relay.fleet import Fleet
-from relay.lease import Change, Leases
+from relay.holding.custody import Custody, settled_of
+from relay.holding.trouble import Setbacks
+from relay.leasing.fleet import Fleet
+from relay.leasing.lease import Change, Leases
+from relay.leasing.pulse import Pulse
 from relay.message import Page, Position
-from relay.outcome import Delivered
-from relay.progress import Progress, floor_is_old
-from relay.pulse import Pulse
-from relay.reader import Reader
-from relay.trouble import Setbacks
+from relay.publishing.delivery import Delivery
+from relay.publishing.outcome import Delivered
+from relay.reading.bell import Bell
+from relay.reading.checkpoint import Checkpoints, check_sequence
+from relay.reading.progress import Progress, floor_is_old
+from relay.reading.reader import Reader
+from relay.restoring.durability import Durability
 
 SURVEY_SECONDS = 0.5
 """Between two looks at the leases: a dead relay's shards are taken within two of these."""

@@ -1,4 +1,4 @@
-"""How the command line answers programs. Apart from `relay.show`, for tables take a tenth of a second to import."""
+"""How the command line answers programs. Apart from `relay.cli.show`, for tables take a tenth of a second to import."""
 
 import json
 from typing import Any

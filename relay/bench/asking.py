@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from relay import status
 from relay.bench import child
 from relay.bench.figure import Figure, at_most
 from relay.bench.ground import LOGICAL, Ground, Outbox
 from relay.bench.part import Say
 from relay.bench.scale import Scale
 from relay.errors import WorkFailed
+from relay.watching import status
 
 MOST_SECONDS = 1.0
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from relay import locks, status
+from relay import locks
 from relay.bench import working
 from relay.bench.clients import MESSAGE, Clients, clients
 from relay.bench.figure import Figure, at_least
 from relay.bench.ground import Ground, Outbox
 from relay.bench.part import Say
 from relay.bench.scale import Scale
+from relay.watching import status
 
 FEW, MANY = 16, 64
 """How many clients commit at once."""

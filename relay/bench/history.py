@@ -2,8 +2,8 @@
 
 Against the same drain without it: a transaction that has been open since before the load; messages that were sent long
 ago and are still in the table; a backlog that is one late commit (its transaction was open while others were read, so
-all of it is read by the *late* path of `relay.reader`). And an idle poll beside rows that nobody can see yet. What is
-drained here is a third of the deep backlog at most, for a rate does not depend on how long it is kept up.
+all of it is read by the *late* path of `relay.reading.reader`). And an idle poll beside rows that nobody can see yet.
+What is drained here is a third of the deep backlog at most, for a rate does not depend on how long it is kept up.
 """
 
 import statistics
@@ -19,7 +19,7 @@ from relay.bench.ground import FILL, LOGICAL, Ground, Outbox, settle
 from relay.bench.part import Say
 from relay.bench.scale import Scale
 from relay.bench.standin import StandIn, go_back, moment, stand_in
-from relay.progress import FLOOR_DISTANCE
+from relay.reading.progress import FLOOR_DISTANCE
 
 POLLS = 200
 """Of which the median counts."""

@@ -19,8 +19,8 @@ import psycopg
 from confluent_kafka import KafkaError, Message, Producer
 
 from relay import daemon, events
-from relay.envelope import envelope
-from relay.producer import TUNING
+from relay.publishing.envelope import envelope
+from relay.publishing.producer import TUNING
 from relay.settings import Settings, load
 
 FETCH = """

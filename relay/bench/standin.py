@@ -1,8 +1,8 @@
 """A stand-in for a relay that publishes nothing: in this process, it reads and records with the relay's own classes.
 
 For positions as a relay would have recorded them, and for what one of its idle polls costs, without the minutes that
-publishing takes. Guarantees: what it records is safe with its floor, in the order that `relay.checkpoint` asks for. It
-holds no lease: no relay may run meanwhile.
+publishing takes. Guarantees: what it records is safe with its floor, in the order that `relay.reading.checkpoint` asks
+for. It holds no lease: no relay may run meanwhile.
 """
 
 import statistics
@@ -14,11 +14,11 @@ from datetime import datetime
 import psycopg
 
 from relay.bench.ground import Outbox, settle
-from relay.checkpoint import Checkpoints
 from relay.connection import connect
 from relay.message import Position
-from relay.progress import floor_is_old
-from relay.reader import Reader
+from relay.reading.checkpoint import Checkpoints
+from relay.reading.progress import floor_is_old
+from relay.reading.reader import Reader
 from relay.settings import Settings
 
 SHARDS = """

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from relay import status
 from relay.bench import child
 from relay.bench.ground import LOGICAL, Outbox
 from relay.errors import WorkFailed
+from relay.watching import status
 
 PATIENCE_SECONDS = 60.0
 """Longer than anything waited for here takes on a slow machine."""

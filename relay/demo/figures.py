@@ -9,9 +9,9 @@ from statistics import median
 
 import psycopg
 
-from relay import status
 from relay.errors import WorkFailed
 from relay.judge import Verdict, Watch, verdict
+from relay.watching import status
 
 COUNT = """
 -- count: messages committed, and those that a checkpoint says were sent

@@ -17,12 +17,13 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from relay import migrate, settings, topics
+from relay import migrate, settings
 from relay.connection import where
 from relay.errors import UserMistake
 from relay.local.database import own_database
 from relay.local.kafka import Kafka, KafkaUnavailable, MockKafka
 from relay.local.postgres import Postgres
+from relay.publishing import topics
 
 LOGICAL_TOPICS = ("business-events", "email-queue", "audit-logs", "notification-queue", "analytics-events")
 PARTITIONS = 4

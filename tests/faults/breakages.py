@@ -9,13 +9,14 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from relay import lane, lease
-from relay.checkpoint import READ_FLOOR
-from relay.delivery import Delivery
+from relay.leasing import lease
 from relay.message import Batch, Page, Position
-from relay.outcome import Delivered
-from relay.producer import StillOurs
-from relay.reader import Reader
+from relay.publishing import lane
+from relay.publishing.delivery import Delivery
+from relay.publishing.outcome import Delivered
+from relay.publishing.producer import StillOurs
+from relay.reading.checkpoint import READ_FLOOR
+from relay.reading.reader import Reader
 from relay.waits import Waits
 
 

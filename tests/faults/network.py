@@ -5,7 +5,6 @@ closed or refused. A proxy could not do that, for its kernel would go on answeri
 """
 
 import os
-import random
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -68,7 +67,7 @@ def machine() -> Iterator[Machine]:
     """Have another machine while the block lasts; fail, saying what is needed, where none can be had."""
     if shutil.which("ip") is None or os.geteuid() != 0:
         pytest.fail(NEEDED, pytrace=False)
-    number = random.SystemRandom().randrange(254)
+    number = os.getpid() % 254  # of networks, so that tests in processes side by side have one each
     namespace = f"relay{os.getpid() % 100_000}"
     try:
         _ip("netns", "add", namespace)

@@ -2,9 +2,9 @@
 
 import sys
 
-from relay import cli
+from relay.cli.main import main
 from tests.faults.breakages import BREAKAGES
 
 if __name__ == "__main__":
     BREAKAGES[sys.argv.pop(1)]()
-    cli.main()
+    main()

@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from relay import locks, migrate
 from relay.judge import Watch, watching
-from relay.lease import fair_share
+from relay.leasing.lease import fair_share
 from relay.local.kafka import Kafka
 from relay.local.postgres import Postgres
 from relay.local.process import free_port

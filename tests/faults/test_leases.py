@@ -14,10 +14,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from relay import locks, status
+from relay import locks
 from relay.connection import connect
-from relay.fleet import tie
 from relay.judge import read_topics
+from relay.leasing.fleet import tie
+from relay.watching import status
 from tests.command import relay
 from tests.faults.world import OWNERS, World, wait_until, world
 from tests.fuzz.writers import Writers

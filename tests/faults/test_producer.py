@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from relay.alone import Alone
-from relay.delivery import Delivery
-from relay.envelope import envelope
-from relay.lane import Lane
 from relay.message import Batch, Row
 from relay.policy import OnFailure, Policy, Rule
-from relay.producer import Fatal, flush, make, settle
-from relay.publisher import Publisher
-from relay.routing import Routes
+from relay.publishing.alone import Alone
+from relay.publishing.delivery import Delivery
+from relay.publishing.envelope import envelope
+from relay.publishing.lane import Lane
+from relay.publishing.producer import Fatal, flush, make, settle
+from relay.publishing.publisher import Publisher
+from relay.publishing.routing import Routes
 from relay.settings import Settings
 from relay.waits import Waits
 from tests.faults.broker import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from relay.ring import Ring
+from relay.retention.ring import Ring
 from tests.faults.world import World, wait_until
 from tests.fuzz.pruning import Pruner, ever_committed, keep_ledger
 from tests.fuzz.writers import Writers, settle_prepared

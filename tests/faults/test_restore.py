@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from relay import rebase as rebasing
-from relay import rewrite
-from relay.checkpoint import Checkpoints
 from relay.connection import connect
 from relay.errors import PositionsForeign
 from relay.local.binaries import installed_binaries, wheel_binaries
 from relay.local.postgres import Postgres
+from relay.reading.checkpoint import Checkpoints
+from relay.restoring import rebase as rebasing
+from relay.restoring import rewrite
 from tests import services
 from tests.command import relay
 from tests.conftest import OwnPostgres

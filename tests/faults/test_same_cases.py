@@ -89,7 +89,7 @@ def test_poison_message_costs_its_neighbours_little(
             connection.execute(ENQUEUE, (here.topic, 10_000))
         here.relay("one", RELAY_ON_FAILURE="skip", RELAY_MAX_ATTEMPTS="1")
         judge.arrived(20_000, 60)
-        assert here.states() == {"sent": 20_000, "dead": 1}
+        wait_until(lambda: here.states() == {"sent": 20_000, "dead": 1}, 30, lambda: f"{here.states()}")
         found = judge.verdict(0.1)
     assert found.lost == 1
     assert found.out_of_order == 0

@@ -11,8 +11,8 @@ import psycopg
 from psycopg import errors
 
 from relay.connection import connect
-from relay.ring import SLOTS, Look, Ring
-from relay.thinning import Thinning
+from relay.retention.ring import SLOTS, Look, Ring
+from relay.retention.thinning import Thinning
 
 KEEP_LEDGER = """
 create table ledger (seq bigint, id uuid, topic text, key text);

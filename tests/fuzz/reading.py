@@ -10,11 +10,11 @@ import time
 from collections import Counter
 from typing import Any
 
-from relay.checkpoint import APPEND_CHECKPOINTS, READ_FLOOR, Checkpoints
 from relay.connection import connect
 from relay.message import Horizon, Position
-from relay.progress import Progress
-from relay.reader import Reader
+from relay.reading.checkpoint import APPEND_CHECKPOINTS, READ_FLOOR, Checkpoints
+from relay.reading.progress import Progress
+from relay.reading.reader import Reader
 
 
 class Honest(Checkpoints):

@@ -86,7 +86,7 @@ class Writers:
         while True:
             try:
                 with psycopg.connect(self._url, options=self._options) as connection:
-                    while self._take(random_.choice(kinds)(connection, random_)):
+                    while self._take(self._do(random_.choice(kinds), connection, random_)):
                         time.sleep(self._pause)
                     return
             except psycopg.OperationalError:
@@ -95,6 +95,14 @@ class Writers:
                 time.sleep(0.1)
                 if not self._take(0):
                     return
+
+    def _do(self, write: Write, connection: Connection, random_: random.Random) -> int:
+        try:
+            return write(connection, random_)
+        except psycopg.errors.DeadlockDetected:
+            # Two that lock several keys may meet; who is chosen to give way has written nothing.
+            connection.rollback()
+            return 0
 
     def _kinds(self) -> list[Write]:
         """What a writer chooses from, again and again."""

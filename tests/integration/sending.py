@@ -2,10 +2,10 @@
 
 import psycopg
 
-from relay.checkpoint import Checkpoints
 from relay.connection import connect
 from relay.message import Row
-from relay.reader import Reader
+from relay.reading.checkpoint import Checkpoints
+from relay.reading.reader import Reader
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

@@ -44,7 +44,7 @@ class Without:
     def find_spec(self, name, *arguments):
         return None if name == {package!r} else self.finder.find_spec(name, *arguments)
 sys.meta_path[:] = map(Without, sys.meta_path)
-from relay.cli import main
+from relay.cli.main import main
 main()
 """
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from relay.checkpoint import Checkpoints
 from relay.connection import connect
 from relay.errors import LeaseLost, PositionsForeign
 from relay.message import Horizon, Position
-from relay.reader import Reader
+from relay.reading.checkpoint import Checkpoints
+from relay.reading.reader import Reader
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 import psycopg
 import pytest
 
-from relay import chores, events, locks
-from relay.chores import Chores
+from relay import events, locks
+from relay.retention import chores
+from relay.retention.chores import Chores
 from relay.settings import Settings, load
 from tests.faults.world import World, wait_until, world
 from tests.integration.sending import Connection, Sender, enqueue, number, send_all

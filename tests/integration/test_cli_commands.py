@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from relay import __version__
-from relay.cli import exit_code
+from relay.cli.main import exit_code
 from relay.errors import (
     BrokerUnreachable,
     DatabaseUnfit,
@@ -69,11 +69,17 @@ def test_the_version_is_told() -> None:
 
 
 def test_help_imports_neither_database_nor_kafka_clients() -> None:
-    assert not modules_after("import relay.cli") & {"psycopg", "confluent_kafka", "sqlalchemy", "alembic", "pydantic"}
+    assert not modules_after("import relay.cli.main") & {
+        "psycopg",
+        "confluent_kafka",
+        "sqlalchemy",
+        "alembic",
+        "pydantic",
+    }
 
 
 def test_a_running_relay_carries_no_migration_tools() -> None:
-    assert not modules_after("import relay.cli, relay.daemon, relay.telemetry, relay.settings") & {
+    assert not modules_after("import relay.cli.main, relay.daemon, relay.telemetry, relay.settings") & {
         "sqlalchemy",
         "alembic",
         "relay.migrate",

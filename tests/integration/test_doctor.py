@@ -6,9 +6,9 @@ import pytest
 
 from relay import migrate
 from relay.connection import too_old
-from relay.findings import Level, clock, positions
 from relay.local.binaries import installed_binaries, wheel_binaries
-from relay.rebase_plan import Marks
+from relay.restoring.rebase_plan import Marks
+from relay.watching.findings import Level, clock, positions
 from tests.command import relay
 from tests.conftest import MakeTopic, OwnPostgres
 from tests.pooler import transaction_pooler

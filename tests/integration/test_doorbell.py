@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from relay.connection import connect
-from relay.doorbell import LISTEN, Doorbell
+from relay.reading.doorbell import LISTEN, Doorbell
 from tests.faults.world import wait_until
 
 INSERT = "insert into outbox.message (topic, key) values ('t', 'k')"
@@ -104,7 +104,7 @@ def test_the_bell_is_armed_again_at_once_beside_a_transaction_that_is_left_open(
     ear: Connection, application: Connection, database: str, bell: Doorbell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The relay stands in the queue for the lock of that transaction, for half a minute in the end."""
-    monkeypatch.setattr("relay.doorbell.FIRST_WAIT", 3600)
+    monkeypatch.setattr("relay.reading.doorbell.FIRST_WAIT", 3600)
     with psycopg.connect(database) as left_open:
         left_open.execute(INSERT)
         bell.silence(range(16))
@@ -119,7 +119,7 @@ def test_the_bell_is_armed_again_at_once_beside_a_transaction_that_is_left_open(
 def test_a_relay_ends_at_once_beside_a_transaction_that_is_left_open(
     application: Connection, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.doorbell.FIRST_WAIT", 3600)
+    monkeypatch.setattr("relay.reading.doorbell.FIRST_WAIT", 3600)
     doorbell = Doorbell(connect(database, "bell"))
     with psycopg.connect(database) as left_open:
         left_open.execute(INSERT)

@@ -9,11 +9,11 @@ from psycopg import sql
 
 from relay import events, locks
 from relay.connection import connect
-from relay.doorbell import Doorbell
-from relay.fleet import Fleet, sessions, tie
-from relay.lease import Change, Leases
-from relay.prune import _turn
-from relay.silence import by_relay, silence
+from relay.leasing.fleet import Fleet, sessions, tie
+from relay.leasing.lease import Change, Leases
+from relay.leasing.silence import by_relay, silence
+from relay.reading.doorbell import Doorbell
+from relay.retention.prune import _turn
 from tests.faults.world import wait_until
 
 LIMIT = 0.3
@@ -200,7 +200,7 @@ def test_a_session_that_hangs_with_a_slot_locked_is_ended(database: str, watcher
 
 
 def test_a_session_that_prunes_is_no_namesake(database: str, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.fleet.NAMESAKE_SECONDS", 0.0)
+    monkeypatch.setattr("relay.leasing.fleet.NAMESAKE_SECONDS", 0.0)
     with connect(database, "watcher") as pruning, _turn(pruning):
         for _ in range(3):
             pruning.execute("select")
@@ -253,7 +253,7 @@ def test_a_relay_of_the_same_name_is_told_when_it_stays(
 
     watcher.fleet.watch()
     assert watcher.told == []
-    monkeypatch.setattr("relay.fleet.NAMESAKE_SECONDS", 0.0)
+    monkeypatch.setattr("relay.leasing.fleet.NAMESAKE_SECONDS", 0.0)
     wait_until(told, 10)
     told()
     assert watcher.told == [events.NamesakeFound("watcher")]

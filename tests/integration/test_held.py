@@ -8,8 +8,8 @@ import pytest
 
 from relay.blame import Fault
 from relay.connection import connect
-from relay.held import LEFT, READ_FAILED, READ_SCHEDULED, READ_WAITING, Held
 from relay.hold import Failure, Hold, Scope
+from relay.holding.held import LEFT, READ_FAILED, READ_SCHEDULED, READ_WAITING, Held
 from relay.message import Row
 
 REFUSED = Failure(Fault.MESSAGE, "MSG_SIZE_TOO_LARGE", "too large")

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from relay.choice import FAILED, read
-from relay.choice import HELD as HELD_STATES
 from relay.errors import ChoiceError
+from relay.operators.choice import FAILED, read
+from relay.operators.choice import HELD as HELD_STATES
 from tests.integration.holding import enqueue, hold, send, state
+from tests.seeds import seeds
 
 HELD: LiteralString = "select {} from outbox.held h where id = any(%s) order by seq"
 
@@ -344,7 +345,7 @@ select outbox.demand_choice(
 """
 
 
-@pytest.mark.parametrize("seed", [random.randrange(2**32)])
+@pytest.mark.parametrize("seed", seeds("operate in SQL"))
 def test_the_command_line_refuses_just_the_choices_that_the_functions_refuse(
     session: "psycopg.Connection", seed: int
 ) -> None:

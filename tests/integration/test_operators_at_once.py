@@ -11,6 +11,7 @@ import pytest
 from psycopg import errors
 
 from tests.integration.holding import hold, send, state
+from tests.seeds import seeds
 
 SECONDS = 60
 
@@ -165,7 +166,7 @@ def test_rows_are_locked_in_the_order_of_their_key_so_that_who_does_the_same_nev
     assert waiting.result(SECONDS) == (1, 300)
 
 
-@pytest.mark.parametrize("seed", [random.randrange(2**32) for _ in range(2)])
+@pytest.mark.parametrize("seed", seeds("operators at once", 2))
 def test_operators_and_relays_at_once_settle_each_message_once_and_never_deadlock(
     database: str, background: ThreadPoolExecutor, seed: int
 ) -> None:

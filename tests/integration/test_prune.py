@@ -12,10 +12,10 @@ import pytest
 from relay import locks
 from relay.connection import connect
 from relay.errors import AlreadyPruning, PositionsForeign
-from relay.plan import PLAN
-from relay.prune import Fate, Pruned, prune
-from relay.reader import Reader
-from relay.ring import LOOK, LOOK_AGAIN, Ring
+from relay.reading.plan import PLAN
+from relay.reading.reader import Reader
+from relay.retention.prune import Fate, Pruned, prune
+from relay.retention.ring import LOOK, LOOK_AGAIN, Ring
 from tests.fuzz.pruning import TrustsItsFirstLook
 from tests.integration.sending import Connection, Sender, enqueue, number, pass_time, send_all
 
@@ -309,8 +309,8 @@ def test_a_transaction_that_is_open_elsewhere_keeps_nothing(
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for the lock for as long as the test needs."""
-    monkeypatch.setattr("relay.ring.LOCK_TIMEOUT", "30s")
-    monkeypatch.setattr("relay.ring.WORK_TIMEOUT", "60s")
+    monkeypatch.setattr("relay.retention.ring.LOCK_TIMEOUT", "30s")
+    monkeypatch.setattr("relay.retention.ring.WORK_TIMEOUT", "60s")
 
 
 @pytest.mark.usefixtures("patient")

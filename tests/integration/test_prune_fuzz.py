@@ -9,7 +9,7 @@ import random
 import psycopg
 import pytest
 
-from relay.ring import Ring
+from relay.retention.ring import Ring
 from tests.fuzz.pruning import Pruner, TrustsItsFirstLook, ever_committed, keep_ledger
 from tests.fuzz.reading import Honest, Parties
 from tests.fuzz.writers import Writers

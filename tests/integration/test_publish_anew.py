@@ -12,6 +12,7 @@ import pytest
 from psycopg import errors
 
 from tests.integration.holding import PASS, enqueue, hold, pass_over, send, state
+from tests.seeds import seeds
 
 COPIED = "shard, seq, id, topic, key, type, payload, content_type, headers, created_at"
 
@@ -232,7 +233,7 @@ from horizon, newest c
 """
 
 
-@pytest.mark.parametrize("seed", [random.randrange(2**32) for _ in range(4)])
+@pytest.mark.parametrize("seed", seeds("publish anew", 4))
 def test_a_time_chooses_what_was_passed_in_it_whatever_committed_when(
     session: "psycopg.Connection", database: str, seed: int
 ) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from relay import events
-from relay.pulse import Limits, Pulse, place_of, waits_for_database
+from relay.leasing.pulse import Limits, Pulse, place_of, waits_for_database
 from tests.faults.world import wait_until
 
 

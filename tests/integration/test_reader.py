@@ -7,7 +7,7 @@ import pytest
 
 from relay.connection import connect
 from relay.message import Horizon, Page, Position
-from relay.reader import Reader, has_late
+from relay.reading.reader import Reader, has_late
 
 START = Position(Horizon("1:1:", 0))
 Connection = psycopg.Connection[tuple[object, ...]]

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from relay import migrate
-from relay.checkpoint import Checkpoints
 from relay.connection import connect
 from relay.errors import PositionsForeign
-from relay.lease import Leases
-from relay.reader import Reader
+from relay.leasing.lease import Leases
+from relay.reading.checkpoint import Checkpoints
+from relay.reading.reader import Reader
 from tests.command import environment, relay, start
 from tests.conftest import OwnPostgres
 from tests.faults.world import wait_until

@@ -5,13 +5,13 @@ from contextlib import closing
 
 import pytest
 
-from relay.custody import Custody
-from relay.delivery import Delivery
 from relay.events import Event
-from relay.held import Held
 from relay.hold import Hold, Scope
+from relay.holding.custody import Custody
+from relay.holding.held import Held
+from relay.holding.retries import LOOK_SECONDS, Retries
 from relay.policy import OnFailure, Policy, Rule
-from relay.retries import LOOK_SECONDS, Retries
+from relay.publishing.delivery import Delivery
 from tests.faults.world import wait_until
 from tests.integration.test_held import ALL, REFUSED, Session, held, messages, session
 from tests.unit.test_delivery import Kafka, KafkaAlone

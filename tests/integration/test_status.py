@@ -6,14 +6,16 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from relay import locks, status
-from relay.checkpoint import Checkpoints
+from relay import locks
 from relay.connection import connect
-from relay.lease import Leases
+from relay.leasing.lease import Leases
 from relay.local.postgres import Postgres
-from relay.plan import PLAN
-from relay.reader import Reader
+from relay.reading.checkpoint import Checkpoints
+from relay.reading.plan import PLAN
+from relay.reading.reader import Reader
+from relay.watching import status
 from tests.command import relay
+from tests.seeds import seeds
 from tests.services import create_database, drop_database
 
 INSERT_MANY = """
@@ -90,7 +92,7 @@ def test_the_age_of_the_oldest_pending_message_is_told(database: str, writer: "p
     assert 90 <= age < 120
 
 
-@pytest.mark.parametrize("seed", [random.randrange(2**32) for _ in range(3)])
+@pytest.mark.parametrize("seed", seeds("status", 3))
 def test_what_is_pending_agrees_with_the_state_of_every_message(
     database: str, writer: "psycopg.Connection", progressing: Progressing, seed: int
 ) -> None:
@@ -208,8 +210,8 @@ def test_the_command_shows_the_promised_fields(database: str, writer: "psycopg.C
     assert found["oldest_pending_seconds"] > 0
     assert found["held"] == {}
     # Its sessions are not tied together as a relay's are, so nobody can say how it is.
-    alpha = {"name": "alpha", "shards": list(range(16)), "silent_seconds": None, "healthy": None}
-    assert found["relays"] == [alpha]
+    expected = {"name": "alpha", "shards": list(range(16)), "silent_seconds": None, "healthy": None}
+    assert found["relays"] == [expected]
     assert {"shard", "relay", "pending", "checkpoint_at"} <= found["shards"][0].keys()
     assert shown.returncode == 0
     assert "pending: 3" in shown.stdout

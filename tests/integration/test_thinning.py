@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 import psycopg
 import pytest
 
-from relay import thinning
 from relay.connection import connect
 from relay.message import Horizon, Position
-from relay.ring import Ring
-from relay.thinning import Thinned, Thinning
+from relay.retention import thinning
+from relay.retention.ring import Ring
+from relay.retention.thinning import Thinned, Thinning
 from tests.integration.sending import Connection, Sender, enqueue, number, pass_time, send_all
 
 WEEK = 7 * 86_400

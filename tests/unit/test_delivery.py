@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.alone import Alone, Answers
 from relay.blame import Fault
-from relay.delivery import Delivery
 from relay.hold import Failure, Hold, Scope
 from relay.message import Batch, Row
-from relay.outcome import Delivered, Outcome
 from relay.policy import OnFailure, Policy, Rule
+from relay.publishing.alone import Alone, Answers
+from relay.publishing.delivery import Delivery
+from relay.publishing.outcome import Delivered, Outcome
 from relay.waits import Waits
 
 REFUSED = Failure(Fault.MESSAGE, "MSG_SIZE_TOO_LARGE", "too large")

@@ -2,8 +2,8 @@
 
 import json
 
-from relay.envelope import envelope
 from relay.message import Row
+from relay.publishing.envelope import envelope
 
 
 def row(

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.lease import Change, decide, fair_share
+from relay.leasing.lease import Change, decide, fair_share
 
 members = st.sets(st.integers(1, 10_000), min_size=1, max_size=40)
 shard_counts = st.integers(1, 64)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.producer import Patience
+from relay.publishing.producer import Patience
 from relay.settings import FIELDS
 
 

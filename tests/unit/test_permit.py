@@ -8,10 +8,10 @@ from contextlib import suppress
 import pytest
 
 from relay.message import Batch, Row
-from relay.outcome import Outcome
-from relay.permit import CalledOff, Permit
-from relay.producer import GRACE, WAVE_BYTES, StillOurs
-from relay.publisher import Publisher
+from relay.publishing.outcome import Outcome
+from relay.publishing.permit import CalledOff, Permit
+from relay.publishing.producer import GRACE, WAVE_BYTES, StillOurs
+from relay.publishing.publisher import Publisher
 
 
 def test_a_fresh_word_lets_a_lane_pass() -> None:
@@ -67,7 +67,7 @@ def batch() -> Batch:
 
 def test_waiting_for_a_lane_that_is_stuck_does_not_pass_for_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop asks PostgreSQL no more, so that the relay falls silent, and goes on when the lane does."""
-    monkeypatch.setattr("relay.permit.STUCK_SECONDS", 1.2)
+    monkeypatch.setattr("relay.publishing.permit.STUCK_SECONDS", 1.2)
     lanes = Standing(), Standing()
     publisher = Publisher(lanes)  # type: ignore[arg-type]
     asked: list[float] = []

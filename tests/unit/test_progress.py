@@ -1,7 +1,7 @@
 """Where shards stand in memory, ahead of their checkpoints."""
 
 from relay.message import Horizon, Page, Position, Row
-from relay.progress import Progress, floor_is_old
+from relay.reading.progress import Progress, floor_is_old
 
 OLD, NEW = Horizon("1:1:", 0), Horizon("9:9:", 50)
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from relay.blame import Fault
 from relay.hold import Failure
 from relay.message import Batch, Row
-from relay.outcome import Outcome, together
-from relay.publisher import halves
+from relay.publishing.outcome import Outcome, together
+from relay.publishing.publisher import halves
 
 pages = st.dictionaries(
     st.integers(0, 255), st.lists(st.integers(280, 1_000_000), min_size=1, max_size=20), max_size=16

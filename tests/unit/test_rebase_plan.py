@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from relay.errors import UserMistake
-from relay.rebase_plan import Marks, Plan, Reason
+from relay.restoring.rebase_plan import Marks, Plan, Reason
 
 HERE = Marks(
     here=2,

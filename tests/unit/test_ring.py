@@ -1,7 +1,7 @@
 import pytest
 
-from relay.chores import LATEST_SECONDS, SOONEST_SECONDS, interval
-from relay.ring import Slot, rotation_is_due
+from relay.retention.chores import LATEST_SECONDS, SOONEST_SECONDS, interval
+from relay.retention.ring import Slot, rotation_is_due
 
 PERIOD = 100.0
 

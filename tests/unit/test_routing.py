@@ -1,6 +1,6 @@
 import json
 
-from relay.routing import Routes
+from relay.publishing.routing import Routes
 from relay.settings import Settings, load
 
 

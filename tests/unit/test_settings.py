@@ -12,7 +12,7 @@ from relay import duration
 from relay.errors import SettingsError
 from relay.kafka_properties import GUARDED, from_variable, unfit
 from relay.policy import OnFailure
-from relay.producer import LOCKED
+from relay.publishing.producer import LOCKED
 from relay.settings import FIELDS, Topic, load
 
 ENOUGH = {"DATABASE_URL": "postgresql://app:geheim@db/shop", "KAFKA_BROKERS": "kafka:9092"}

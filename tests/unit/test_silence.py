@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.silence import Session, confirmed, hung, namesakes, silence
+from relay.leasing.silence import Session, confirmed, hung, namesakes, silence
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIMIT = 25.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.standbys import Standby, lacking
+from relay.restoring.standbys import Standby, lacking
 
 
 def standby(name: str, role: str = "async", *, flushed: bool = True, physical: bool = True) -> Standby:

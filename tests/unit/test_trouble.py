@@ -1,6 +1,6 @@
 """What the relay does while Kafka has trouble."""
 
-from relay.trouble import LONGEST_PAUSE, MANY, Setbacks
+from relay.holding.trouble import LONGEST_PAUSE, MANY, Setbacks
 
 
 def test_an_outage_sends_less_at_a_time_down_to_one_message_and_never_gives_up() -> None:

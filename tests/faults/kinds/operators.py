@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from relay.ring import Ring
+from relay.retention.ring import Ring
 from tests.faults.kinds.fault import Fault, Kind, lasting
 from tests.faults.stage import Stage
 from tests.fuzz.pruning import Pruner

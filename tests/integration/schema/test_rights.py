@@ -7,9 +7,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from relay import choice, failed, rights
+from relay import rights
 from relay.connection import connect
-from relay.prune import Fate, prune
+from relay.operators import choice, failed
+from relay.retention.prune import Fate, prune
 from tests.integration.holding import hold, send
 from tests.integration.sending import enqueue, number, pass_time, send_all
 

@@ -1,0 +1,1 @@
+"""What operators choose, see and do about messages that failed or are to be sent again."""

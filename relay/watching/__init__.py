@@ -1,0 +1,1 @@
+"""How the relay is: what `relay status` and `relay doctor` find."""

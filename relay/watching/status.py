@@ -1,0 +1,240 @@
+"""How far the relays are: what is pending, how old, and which relay holds which shard. Reads only; needs no Kafka.
+
+Guarantees: answers in under a second however deep the backlog, because it counts no further than `COUNTED` messages in
+all unless told to, and says so. What it counts is exactly what the reader would still read: the committed rows that the
+newest checkpoint of their shard does not cover. Messages published since that checkpoint are among them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from relay import locks, revision
+from relay.connection import connect, first_line, pin
+from relay.errors import DatabaseUnfit, DatabaseUnreachable, WorkFailed
+from relay.leasing.fleet import sessions
+from relay.leasing.silence import HEALTHY_SECONDS, Session, by_relay, silence
+from relay.reading.plan import walk_indexes
+from relay.restoring.unsent import demand_positions
+
+COUNTED = 80_000
+"""How many pending messages are counted at most, divided evenly among the shards."""
+
+PATIENCE = "5s"
+"""How long a count may take: one transaction that writes millions of rows hides the pending ones among its own."""
+
+READ_PENDING = """
+-- read_pending: per shard, the rows that are visible now and not covered by its newest checkpoint, up to a number.
+-- Three ranges make up all of them: above both marks; below, of the transactions that a snapshot lists as in progress;
+-- and between the target's floor and upto, of those that the target does not know at all.
+with position as (
+    select newest.shard, newest.sent_at, newest.upto, seen.taken as seen, seen.floor,
+           target.taken as target, target.floor as target_floor
+    from generate_series(0, outbox.shard_count() - 1) as every(shard)
+    cross join lateral (
+        select * from outbox.checkpoint where shard = every.shard::smallint order by batch desc limit 1
+    ) as newest
+    join outbox.snapshot as seen on seen.id = newest.seen
+    left join outbox.snapshot as target on target.id = newest.target
+)
+select p.shard, p.sent_at, count(due.created_at),
+       extract(epoch from clock_timestamp() - min(due.created_at))::float8
+from position as p
+left join lateral (
+    (
+        select created_at from outbox.message
+        where shard = p.shard and seq > greatest(p.floor, p.upto) and not pg_visible_in_snapshot(xid, p.seen)
+        order by seq limit %(limit)s
+    )
+    union all
+    (
+        select late_row.created_at
+        from (select pg_snapshot_xip(p.seen) union select pg_snapshot_xip(p.target)) as late(xid)
+        cross join lateral (
+            select created_at from outbox.message
+            where xid = late.xid and shard = p.shard and seq <= greatest(p.floor, p.upto)
+              and seq > case when pg_visible_in_snapshot(late.xid, p.target) then p.upto else 0 end
+            order by seq limit %(limit)s
+        ) as late_row
+        limit %(limit)s
+    )
+    union all
+    (
+        select created_at from outbox.message
+        where shard = p.shard and seq > greatest(p.floor, p.target_floor) and seq <= p.upto
+          and xid >= pg_snapshot_xmax(p.target)
+        order by seq limit %(limit)s
+    )
+) as due on true
+group by p.shard, p.sent_at
+order by p.shard
+"""
+
+READ_HOLDERS = """
+-- read_holders: every live relay by its sessions' name, with a shard for each lease and null for its membership
+select pid, coalesce(application_name, ''), case when classid::bigint = %(lease)s then objid::int end
+from pg_locks
+join pg_stat_activity using (pid)
+where locktype = 'advisory' and objsubid = 2 and granted
+  and database = (select oid from pg_database where datname = current_database())
+  and (classid::bigint = %(lease)s or classid::bigint = %(member)s and objid = 0)
+order by application_name, pid, objid
+"""
+
+READ_HELD = """
+-- read_held: what is set aside, by state, up to a number in all
+select state, count(*)
+from (select state from outbox.held_state where settled_as is null limit %(most)s) as held
+group by state order by state
+"""
+
+READ_SHARDS = """
+-- read_shard_count
+select outbox.shard_count()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """A live relay and the shards that it holds.
+
+    `silent_seconds` is for how long its loop has sent no statement, by the database's clock; it is `healthy` while that
+    is short. Both are None where the role may not see it.
+    """
+
+    name: str
+    shards: Sequence[int]
+    silent_seconds: float | None
+    healthy: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStatus:
+    """One shard: who holds it (None: nobody), how much is pending, and when its progress was last recorded."""
+
+    shard: int
+    relay: str | None
+    pending: int
+    pending_capped: bool
+    checkpoint_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of the outbox at one moment.
+
+    `pending` is a lower bound where `pending_capped`. `oldest_pending_seconds` is the age of the oldest of the pending
+    messages that were counted, None when there are none. `held` counts messages that are set aside, by state; a lower
+    bound where `held_capped`.
+    """
+
+    pending: int
+    pending_capped: bool
+    oldest_pending_seconds: float | None
+    held: Mapping[str, int]
+    held_capped: bool
+    relays: Sequence[RelayStatus]
+    shards: Sequence[ShardStatus]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same as JSON values, times as ISO 8601 in UTC."""
+        found = asdict(self)
+        for shard in found["shards"]:
+            shard["checkpoint_at"] = shard["checkpoint_at"].astimezone(UTC).isoformat()
+        return found
+
+
+def read(database_url: str, *, most: int = COUNTED) -> Status:
+    """Read the state of the outbox.
+
+    Args:
+        database_url: a libpq URL.
+        most: how many pending messages are counted at most.
+
+    Raises:
+        DatabaseUnreachable: PostgreSQL does not answer.
+        DatabaseUnfit: it cannot serve a relay, or the role may not read the outbox.
+        SchemaError: the outbox is missing, too old or too new.
+        PositionsForeign: nobody knows what is pending.
+        WorkFailed: counting took longer than `PATIENCE`.
+    """
+    with connect(database_url, "status") as connection:
+        try:
+            revision.check(connection).demand()
+            return _read(connection, most)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseUnfit(
+                f"role {connection.info.user} may not read the outbox ({first_line(error)}); "
+                "status needs select on outbox.message, outbox.held_state, outbox.checkpoint, outbox.snapshot and "
+                "outbox.schema_version"
+            ) from None
+        except psycopg.errors.QueryCanceled:
+            raise WorkFailed(
+                f"pending messages were not counted within {PATIENCE}: a transaction that is still open has written "
+                "very many rows (see pg_stat_activity, xact_start); nothing is wrong with the outbox, try again later"
+            ) from None
+        except psycopg.OperationalError as error:
+            raise DatabaseUnreachable(f"the session was lost: {first_line(error)}; try again") from None
+
+
+def _read(connection: "psycopg.Connection", most: int) -> Status:
+    walk_indexes(connection)
+    pin(connection, "statement_timeout", PATIENCE)
+    demand_positions(connection)
+    (shards,) = connection.execute(READ_SHARDS).fetchall()[0]
+    limit = max(1, most // shards)
+    holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
+    counts = connection.execute(READ_PENDING, {"limit": limit}).fetchall()
+    held: dict[str, int] = dict(connection.execute(READ_HELD, {"most": most}).fetchall())
+    return summarise(holders, sessions(connection), counts, limit, held=held, most=most)
+
+
+def summarise(
+    holders: Iterable[tuple[int, str, int | None]],
+    fleet: Iterable[Session],
+    counts: Sequence[tuple[int, datetime, int, float | None]],
+    limit: int,
+    *,
+    held: Mapping[str, int],
+    most: int,
+) -> Status:
+    """Put together what was read; pure.
+
+    Args:
+        holders: process id, application name and shard (None: membership) of each lock.
+        fleet: the sessions of all relays.
+        counts: number, time of its newest checkpoint, pending messages and age of the oldest in seconds of each shard.
+        limit: up to how many messages of a shard were counted in each of the ranges.
+        held: how many messages are set aside, by state.
+        most: up to how many of them were counted.
+    """
+    names: dict[int, str] = {}
+    leases: dict[int, int] = {}
+    for pid, application, shard in holders:
+        names[pid] = application.removeprefix(f"{locks.APPLICATION} ")
+        if shard is not None:
+            leases[shard] = pid
+    silent = {relay: silence(own) for relay, own in by_relay(fleet).items()}
+    rows = [
+        ShardStatus(shard, names.get(leases.get(shard, 0)), min(pending, limit), pending >= limit, checkpoint_at)
+        for shard, checkpoint_at, pending, _ in counts
+    ]
+    return Status(
+        pending=sum(row.pending for row in rows),
+        pending_capped=any(row.pending_capped for row in rows),
+        oldest_pending_seconds=max((max(0.0, age) for *_, age in counts if age is not None), default=None),
+        held=held,
+        held_capped=sum(held.values()) >= most,
+        relays=[
+            _relay(name, sorted(shard for shard, holder in leases.items() if holder == pid), silent.get(pid))
+            for pid, name in names.items()
+        ],
+        shards=rows,
+    )
+
+
+def _relay(name: str, shards: Sequence[int], silent: float | None) -> RelayStatus:
+    return RelayStatus(name, shards, silent, None if silent is None else silent <= HEALTHY_SECONDS)
