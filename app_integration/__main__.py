@@ -5,6 +5,7 @@ from importlib import import_module
 
 COMMANDS = {
     "contracts": ("app_integration.contracts.command", "contracts"),
+    "realtime": ("app_integration.realtime.command", "realtime"),
 }
 """By name: the module whose `main(arguments)` returns the exit code, and the extra that it needs."""
 
