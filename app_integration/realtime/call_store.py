@@ -119,7 +119,8 @@ async def invite(connection: "AsyncConnection[Any]", asked: Invitation, offer: d
     """
     values = asked._asdict()
     async with connection.transaction():
-        until = (await (await connection.execute(INSERT, values)).fetchone() or ("",))[0].isoformat()
+        (row,) = await (await connection.execute(INSERT, values)).fetchall()
+        until: str = row[0].isoformat()
         taken = {user for (user,) in await (await connection.execute(TAKE_PARTIES, values)).fetchall()}
         if asked.caller not in taken:
             raise Refusal("in_a_call", "you are in a call; hang up first")

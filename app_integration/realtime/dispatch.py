@@ -107,7 +107,9 @@ class Dispatch:
             "%d entries of %s did not come through kafka, and were read from the database", len(entries), record.to
         )
         room = self._place.clients.room(record.to)
-        for entry in entries if room else ():
+        if room is None:
+            return False
+        for entry in entries:
             await self._place.outlet.send(room.streams[record.kind].offer(entry), record.kind, entry)
         return True
 

@@ -48,7 +48,10 @@ class Ephemeral:
 
     def send(self, record: Record) -> None:
         """Hand a record to Kafka's client, which sends it in the background; never waits."""
-        headers = [("ce_type", f"realtime.{record.kind}".encode()), ("content-type", b"application/json")]
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("ce_type", f"realtime.{record.kind}".encode()),
+            ("content-type", b"application/json"),
+        ]
         try:
             self._producer.produce(
                 self._topic, record.encode(), record.to.encode(), headers=headers, on_delivery=self._delivered

@@ -31,6 +31,8 @@ class Kind(StrEnum):
     EXPELLED = "expelled"
 
 
+_KINDS = frozenset(kind.value for kind in Kind)
+
 STREAMS = (Kind.CHAT, Kind.FEED)
 """Kinds that are stored in order under a number, and told with it."""
 
@@ -101,7 +103,7 @@ def decode(value: bytes | str | None) -> Record:
     if not isinstance(document, dict):
         raise Malformed(f"it is a JSON {type(document).__name__}, not an object")
     kind, to, body = document.get("kind"), document.get("to"), document.get("body")
-    if kind not in Kind:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise Malformed(f"its kind is {kind!r:.50}")
     if not isinstance(to, str) or not ROOM.fullmatch(to):
         raise Malformed(f"it is addressed to {to!r:.50}, which is no room")

@@ -102,7 +102,7 @@ class IceCandidate(Request):
 
     candidate: Annotated[str, Field(max_length=LONGEST_CANDIDATE), AfterValidator(_sound)]
     sdp_mid: Annotated[str, Field(max_length=64), AfterValidator(_sound)] | None = None
-    sdp_m_line_index: Annotated[int, Field(ge=0, le=65_535, alias="sdpMLineIndex")] | None = None
+    sdp_m_line_index: Annotated[int, Field(ge=0, le=65_535)] | None = Field(None, alias="sdpMLineIndex")
     username_fragment: Annotated[str, Field(max_length=256), AfterValidator(_sound)] | None = None
 
 

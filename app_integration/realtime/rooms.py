@@ -52,7 +52,7 @@ class Rooms:
         except BaseException:
             await self._leave(client, name)
             raise
-        return {"room": name, **pages, "present": present}
+        return {"room": name, "present": present, **{kind.value: page for kind, page in pages.items()}}
 
     async def leave(self, client: Client, asked: InRoom) -> dict[str, Any]:
         """Let a client out of a room."""

@@ -79,7 +79,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         UserMistake: some are missing or malformed, or begin with `REALTIME_` and mean nothing; the text names each.
     """
     reading = _Reading(environ)
-    given = {
+    given: dict[str, Any] = {
         "database_url": reading.needed("DATABASE_URL", "postgresql://user:password@host:5432/database", database_url),
         "kafka_brokers": reading.needed("KAFKA_BROKERS", "host:port, several with commas", str),
         "secret": reading.secret(),

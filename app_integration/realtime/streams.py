@@ -143,7 +143,8 @@ async def page(
     last = (await (await connection.execute(LAST, place)).fetchone() or (0,))[0]
     first = after if after is not None else before if before is not None else last + 1
     statement = BEFORE if after is None else AFTER
-    rows = await (await cursor.execute(statement, {**place, "sequence": first, "limit": limit + 1})).fetchall()
+    asked = {**place, "sequence": first, "limit": limit + 1}
+    rows: list[Any] = await (await cursor.execute(statement, asked)).fetchall()
     if after is not None:
         # None above `last`: its number is what live goes on from.
         rows = [row for row in rows if row.sequence <= last]

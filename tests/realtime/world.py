@@ -17,7 +17,7 @@ from typing import Any, Self
 import psycopg
 import socketio
 
-from app_integration.tokens import make_token
+from app_integration.tokens import LIFETIME, make_token
 from relay.local.process import Process, last_lines
 
 SECRET = "a secret that is known to these tests only, and long enough"
@@ -225,9 +225,9 @@ def _flat(body: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def tab(server: Server, user: str, **token: timedelta) -> AsyncIterator[Tab]:
+async def tab(server: Server, user: str, lifetime: timedelta = LIFETIME) -> AsyncIterator[Tab]:
     """Connect a user for as long as the block lasts."""
-    opened = Tab(server, make_token(user, SECRET, **token))
+    opened = Tab(server, make_token(user, SECRET, lifetime=lifetime))
     try:
         yield await opened.open()
     finally:
