@@ -43,6 +43,7 @@ def _serve(host: str, port: int) -> int:
     settings = from_environment(os.environ)
     with asyncio.Runner(loop_factory=Config(app="").get_loop_factory()) as runner:
         runner.run(serve(settings, host, port))
+    logging.getLogger("app_integration.realtime").info("the real-time server %s has stopped", settings.name)
     return 0
 
 

@@ -39,7 +39,7 @@ def world(
 @pytest.fixture(scope="session")
 def servers(world: World) -> tuple[Server, Server]:
     """Two servers, which no test harms."""
-    one, other = world.server(), world.server()
+    one, other = world.start_server(), world.start_server()
     assert one.url
     assert other.url
     return one, other

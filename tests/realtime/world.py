@@ -95,8 +95,14 @@ class World:
         }
 
     def server(self, **settings: str) -> Server:
+        """Start a server and wait until it listens. Not where clients are served: they would miss their pings."""
+        started = self.start_server(**settings)
+        assert started.url
+        return started
+
+    def start_server(self, **settings: str) -> Server:
         """Start a server; do not wait for it."""
-        brisk = {"REALTIME_TOPIC": self.topic, "REALTIME_HEARTBEAT_SECONDS": "0.3", "REALTIME_DEAD_AFTER_SECONDS": "3"}
+        brisk = {"REALTIME_TOPIC": self.topic, "REALTIME_HEARTBEAT_SECONDS": "0.3", "REALTIME_DEAD_AFTER_SECONDS": "4"}
         self._servers.append(Server(self._folder, {**self._environment, **brisk, **settings}))
         return self._servers[-1]
 
