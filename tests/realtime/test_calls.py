@@ -3,24 +3,13 @@
 import asyncio
 from typing import Any
 
-from tests.realtime.world import Server, Tab, World, tab
+from tests.realtime.world import ANSWER, OFFER, Server, Tab, World, ring, tab
 
 Servers = tuple[Server, Server]
-
-OFFER = {"type": "offer", "sdp": "v=0 offer"}
-ANSWER = {"type": "answer", "sdp": "v=0 answer"}
 
 
 def candidate(number: int) -> dict[str, Any]:
     return {"candidate": f"candidate:{number} 1 udp 2122 192.0.2.1 5000 typ host", "sdpMid": "0", "sdpMLineIndex": 0}
-
-
-async def ring(caller: Tab, callee: Tab, to: str) -> str:
-    """Call somebody and wait until it rings there."""
-    invited = await caller.ask("call:invite", to=to, media="voice", offer=OFFER)
-    call_id: str = invited["callId"]
-    await callee.told("call:incoming", callId=call_id)
-    return call_id
 
 
 def calls_of(client: Tab) -> list[str]:
@@ -123,23 +112,5 @@ def test_a_call_that_nobody_answers_ends_and_one_whose_tab_is_closed_too(world: 
                 call_id = await ring(one, other, emmy)
                 await other.ask("call:answer", callId=call_id, answer=ANSWER)
             assert (await other.told("call:ended", callId=call_id))["why"] == "connection_lost"
-
-    asyncio.run(call())
-
-
-def test_the_calls_of_a_killed_server_end_and_both_can_be_called_again(world: World, servers: Servers) -> None:
-    ada, emmy = world.user(), world.user()
-    world.course(ada, emmy)
-    doomed = world.server()
-
-    async def call() -> None:
-        async with tab(servers[0], ada) as one:
-            async with tab(doomed, emmy) as other:
-                call_id = await ring(one, other, emmy)
-                await other.ask("call:answer", callId=call_id, answer=ANSWER)
-                doomed.process.end()
-                assert (await one.told("call:ended", callId=call_id))["why"] == "connection_lost"
-            async with tab(servers[1], emmy) as other:
-                await ring(other, one, ada)
 
     asyncio.run(call())

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-from tests.realtime.world import Server, Tab, World, tab
+from tests.realtime.world import ANSWER, Server, Tab, World, ring, tab
 
 Servers = tuple[Server, Server]
 
@@ -49,7 +49,7 @@ def test_a_user_is_there_until_the_last_tab_on_any_server_is_closed(world: World
     asyncio.run(watch())
 
 
-def test_users_of_a_killed_server_go_offline_and_those_with_a_tab_elsewhere_do_not(
+def test_users_of_a_killed_server_go_offline_unless_they_have_a_tab_elsewhere_and_its_calls_end(
     world: World, servers: Servers
 ) -> None:
     ada, emmy, sofja = world.user(), world.user(), world.user()
@@ -64,17 +64,21 @@ def test_users_of_a_killed_server_go_offline_and_those_with_a_tab_elsewhere_do_n
                 for client in (lost, other):
                     await client.ask("join", room=room)
                 await sees(watcher, room, emmy, online=True)
+                call_id = await ring(watcher, lost, emmy)
+                await lost.ask("call:answer", callId=call_id, answer=ANSWER)
                 doomed.process.end()
                 await sees(watcher, room, emmy, online=False)
+                assert (await watcher.told("call:ended", callId=call_id))["why"] == "connection_lost"
             present = await watcher.ask("presence", room=room)
             assert {user["userId"] for user in present["users"]} == {ada, sofja}
+            await ring(watcher, spare, sofja)  # nobody is left busy
 
     asyncio.run(watch())
-    left = world.execute("select 1 from realtime.attendance join realtime.server on id = server_id where ended")
-    assert not left
 
 
-def test_a_server_that_was_taken_for_dead_lets_its_clients_go_and_serves_on(world: World, servers: Servers) -> None:
+def test_a_server_that_was_taken_for_dead_lets_its_clients_go_serves_on_and_stops_in_order(
+    world: World, servers: Servers
+) -> None:
     ada, emmy = world.user(), world.user()
     room = world.course(ada, emmy)
     frozen = world.server()
@@ -92,23 +96,9 @@ def test_a_server_that_was_taken_for_dead_lets_its_clients_go_and_serves_on(worl
             async with tab(frozen, emmy) as client:
                 await client.ask("join", room=room)
                 await sees(watcher, room, emmy, online=True)
-
-    asyncio.run(watch())
-
-
-def test_users_of_a_server_that_stops_go_offline_at_once(world: World, servers: Servers) -> None:
-    ada, emmy = world.user(), world.user()
-    room = world.course(ada, emmy)
-    stopping = world.server()
-
-    async def watch() -> None:
-        async with tab(servers[0], ada) as watcher:
-            await watcher.ask("join", room=room)
-            async with tab(stopping, emmy) as client:
-                await client.ask("join", room=room)
-                await sees(watcher, room, emmy, online=True)
-                await asyncio.to_thread(stopping.process.end, signal.SIGTERM)
-                assert "has stopped" in stopping.log, stopping.log
+                await asyncio.to_thread(frozen.process.end, signal.SIGTERM)
+                assert "has stopped" in frozen.log, frozen.log
                 await sees(watcher, room, emmy, online=False)
 
     asyncio.run(watch())
+    assert not world.execute("select from realtime.attendance join realtime.server on id = server_id where ended")

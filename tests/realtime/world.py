@@ -26,6 +26,9 @@ SECONDS = 30.0
 
 Event = tuple[str, Any]
 
+OFFER = {"type": "offer", "sdp": "v=0 offer"}
+ANSWER = {"type": "answer", "sdp": "v=0 answer"}
+
 _numbers = count(1)
 
 
@@ -238,3 +241,11 @@ async def tab(server: Server, user: str, lifetime: timedelta = LIFETIME) -> Asyn
         yield await opened.open()
     finally:
         await opened.client.shutdown()
+
+
+async def ring(caller: Tab, callee: Tab, to: str) -> str:
+    """Call somebody and wait until it rings there."""
+    invited = await caller.ask("call:invite", to=to, media="voice", offer=OFFER)
+    call_id: str = invited["callId"]
+    await callee.told("call:incoming", callId=call_id)
+    return call_id
