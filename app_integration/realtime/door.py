@@ -7,6 +7,7 @@ once and in the database soon.
 
 import asyncio
 import logging
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -88,7 +89,7 @@ class Door:
         now = time.monotonic()
         wait = client.bucket.take(now) or self._buckets.setdefault(client.user_id, self._bucket(2)).take(now)
         if wait:
-            raise Refusal("rate_limited", f"too many requests; wait {wait:.1f} s", retryAfterSeconds=round(wait, 3))
+            raise Refusal("rate_limited", f"too many requests; wait {wait:.1f} s", retryAfterSeconds=math.ceil(wait * 1000) / 1000)
 
     def forget(self) -> None:
         """Forget what users who have gone had left of their rate: by now it would be full again."""

@@ -20,7 +20,7 @@ import socketio
 from app_integration.tokens import LIFETIME, make_token
 from relay.local.process import Process, last_lines
 
-SECRET = "a secret that is known to these tests only, and long enough"
+SECRET = "a secret that is known to these tests only, and long enough for any algorithm"
 SECONDS = 30.0
 """For anything to happen; a busy machine needs more than one would think."""
 
@@ -55,8 +55,12 @@ class Server:
 
     def wait_for_log(self, words: str) -> None:
         """Wait until it has said something."""
+        self.wait_for_count(words, 1)
+
+    def wait_for_count(self, words: str, times: int) -> None:
+        """Wait until it has said something so many times."""
         deadline = time.monotonic() + SECONDS
-        while words not in self.log:
+        while self.log.count(words) < times:
             assert self.process.running, last_lines(self._log, 40)
             assert time.monotonic() < deadline, f"{words!r} is not in the log of {self.name}:\n{self.log[-3000:]}"
             time.sleep(0.02)
