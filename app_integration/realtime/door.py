@@ -89,7 +89,8 @@ class Door:
         now = time.monotonic()
         wait = client.bucket.take(now) or self._buckets.setdefault(client.user_id, self._bucket(2)).take(now)
         if wait:
-            raise Refusal("rate_limited", f"too many requests; wait {wait:.1f} s", retryAfterSeconds=math.ceil(wait * 1000) / 1000)
+            after = math.ceil(wait * 1000) / 1000
+            raise Refusal("rate_limited", f"too many requests; wait {after:g} s", retryAfterSeconds=after)
 
     def forget(self) -> None:
         """Forget what users who have gone had left of their rate: by now it would be full again."""

@@ -54,7 +54,7 @@ class Settings:
         limits: of clients.
     """
 
-    database_url: str
+    database_url: str = field(repr=False)
     kafka_brokers: str
     secret: str = field(repr=False)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")

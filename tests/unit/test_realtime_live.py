@@ -1,4 +1,4 @@
-"""Where history meets live: whatever Kafka repeats and however late it is, each client has each entry once, in order."""
+"""Where history meets live: whatever Kafka repeats and however late it is, a client has each entry once, in order."""
 
 from typing import Any
 
