@@ -49,7 +49,7 @@ def test_history_and_live_meet_without_a_gap_or_a_double_while_others_talk(world
         async with tab(servers[0], users[0]) as one, tab(servers[1], users[1]) as other:
             for speaker in (one, other):
                 await speaker.ask("join", room=room)
-            listening = []
+            listening: list[list[int]] = []
 
             async def say(speaker: Tab, count: int) -> None:
                 for number in range(count):

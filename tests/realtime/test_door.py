@@ -1,6 +1,7 @@
 """Who gets in, how much they may ask for, and what nonsense does: nothing to anybody else."""
 
 import asyncio
+import socket
 import time
 from datetime import timedelta
 from typing import Any
@@ -22,7 +23,7 @@ def signed(secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> 
     """Sign a token with something wrong in it."""
     now = int(time.time())
     ours = {"sub": "ada", "iss": "edu-matrix", "aud": "edu-matrix", "iat": now, "exp": now + 600}
-    return jwt.encode({**ours, **claims}, secret if algorithm != "none" else None, algorithm=algorithm)
+    return jwt.encode({**ours, **claims}, secret if algorithm != "none" else "", algorithm=algorithm)
 
 
 @pytest.mark.parametrize(
@@ -199,15 +200,15 @@ def test_a_malformed_frame_ends_its_connection_and_nothing_else(world: World, se
     greeting = '40{"token":"' + make_token(ada, SECRET) + '"}'
 
     async def send(session: aiohttp.ClientSession, frame: str | bytes) -> None:
-        async with session.ws_connect(address) as socket:
-            await socket.send_str(greeting)
-            while not (await socket.receive_str()).startswith("40"):
+        async with session.ws_connect(address) as wire:
+            await wire.send_str(greeting)
+            while not (await wire.receive_str()).startswith("40"):
                 pass
-            await (socket.send_bytes(frame) if isinstance(frame, bytes) else socket.send_str(frame))
+            await (wire.send_bytes(frame) if isinstance(frame, bytes) else wire.send_str(frame))
             async with asyncio.timeout(10):
-                while (await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                while (await wire.receive()).type is aiohttp.WSMsgType.TEXT:
                     pass
-            assert socket.closed, frame[:40]
+            assert wire.closed, frame[:40]
 
     async def vandalise() -> None:
         async with tab(servers[0], ada) as client, aiohttp.ClientSession() as session:
@@ -229,6 +230,13 @@ def test_a_malformed_frame_ends_its_connection_and_nothing_else(world: World, se
         time.sleep(0.05)
 
 
+def with_little_room(address: Any) -> socket.socket:
+    """Make a socket that takes in little, so that its sender soon has to wait."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    return made
+
+
 def test_a_client_that_does_not_read_is_let_go_and_holds_nobody_up(world: World) -> None:
     ada, emmy = world.user(), world.user()
     room = world.course(ada, emmy)
@@ -239,21 +247,25 @@ def test_a_client_that_does_not_read_is_let_go_and_holds_nobody_up(world: World)
             await speaker.ask("join", room=room)
             address = server.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
             # It takes in what fits into its buffers, and then nothing.
-            async with aiohttp.ClientSession() as session, session.ws_connect(address, max_msg_size=0) as lazy:
+            connector = aiohttp.TCPConnector(socket_factory=with_little_room)
+            async with (
+                aiohttp.ClientSession(connector=connector) as session,
+                session.ws_connect(address, max_msg_size=0) as lazy,
+            ):
                 await lazy.send_str('40{"token":"' + make_token(emmy, SECRET) + '"}')
                 await lazy.send_str('421["join",{"room":"' + room + '"}]')
                 while not (await lazy.receive_str()).startswith("431"):
                     pass
                 assert lazy._response.connection
                 assert lazy._response.connection.transport
-                lazy._response.connection.transport.pause_reading()  # type: ignore[attr-defined]
+                lazy._response.connection.transport.pause_reading()
                 said = 0
                 while "is too slow" not in server.log:
                     said += 1
                     await speaker.ask("chat:send", room=room, text="😀" * LONGEST_TEXT)
                     assert said < 5_000, "nobody was too slow"
                 await speaker.told("chat", sequence=said)
-                lazy._response.connection.transport.abort()  # type: ignore[attr-defined]
+                lazy._response.connection.transport.abort()
             assert [entry["sequence"] for entry in speaker.of("chat")] == list(range(1, said + 1))
 
     asyncio.run(talk())

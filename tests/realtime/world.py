@@ -21,8 +21,11 @@ from app_integration.tokens import LIFETIME, make_token
 from relay.local.process import Process, last_lines
 
 SECRET = "a secret that is known to these tests only, and long enough for any algorithm"
-SECONDS = 30.0
+SECONDS = 60.0
 """For anything to happen; a busy machine needs more than one would think."""
+
+START_SECONDS = 120.0
+"""For a server to start: it imports for seconds, where it has a processor of its own."""
 
 Event = tuple[str, Any]
 
@@ -53,13 +56,9 @@ class Server:
         """All that it has said."""
         return self._log.read_text()
 
-    def wait_for_log(self, words: str) -> None:
-        """Wait until it has said something."""
-        self.wait_for_count(words, 1)
-
-    def wait_for_count(self, words: str, times: int) -> None:
+    def wait_for_count(self, words: str, times: int, seconds: float = SECONDS) -> None:
         """Wait until it has said something so many times."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + seconds
         while self.log.count(words) < times:
             assert self.process.running, last_lines(self._log, 40)
             assert time.monotonic() < deadline, f"{words!r} is not in the log of {self.name}:\n{self.log[-3000:]}"
@@ -68,7 +67,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where it is, once it listens."""
-        self.wait_for_log("is served at")
+        self.wait_for_count("is served at", 1, START_SECONDS)
         found = re.search(r"is served at (\S+)", self.log)
         assert found
         return found[1]
