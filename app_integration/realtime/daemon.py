@@ -199,6 +199,7 @@ def _listener(application: Application, settings: Settings, host: str, port: int
             log_level=logging.WARNING,
             access_log=False,
             server_header=False,
+            ws="websockets-sansio",
             ws_max_size=limits.frame_bytes,
             # Compression costs a context for each client, and each message once for each of them.
             ws_per_message_deflate=False,

@@ -58,7 +58,9 @@ class Outlet:
 
     async def _end(self, client: Client, event: str, body: Any) -> None:
         await self.send([client], event, body)
+        # Socket.IO's own packet first: by it a client knows that it is not to come back by itself.
         await self._server.disconnect(client.sid)
+        await client.socket.close(wait=False, reason=self._server.reason.SERVER_DISCONNECT)
 
     async def _drop(self, client: Client) -> None:
         # Aborted: nothing more is queued, not even the packet that would say so.
