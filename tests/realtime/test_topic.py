@@ -6,7 +6,7 @@ import psycopg
 from confluent_kafka import Producer
 
 from app_integration import enqueue_many
-from app_integration.realtime.records import notification
+from app_integration.realtime.records import Kind, Record, notification
 from tests.realtime.world import Server, World, tab
 
 Servers = tuple[Server, Server]
@@ -54,6 +54,27 @@ def test_a_notification_reaches_each_tab_of_its_user_on_any_server_and_nobody_el
             assert not stranger.of("notification")
 
     asyncio.run(wait())
+
+
+def test_what_the_relay_repeats_after_a_crash_is_told_once(world: World, servers: Servers) -> None:
+    ada = world.user()
+    room = world.course(ada)
+    producer = Producer({"bootstrap.servers": world.brokers, "partitioner": "murmur2_random"})
+
+    async def talk() -> None:
+        async with tab(servers[0], ada) as client:
+            await client.ask("join", room=room)
+            for text in ("1", "2", "3"):
+                await client.ask("chat:send", room=room, text=text)
+            await client.told("chat", text="3")
+            for entry in client.of("chat"):
+                producer.produce(world.topic, Record(Kind.CHAT, room, entry).encode(), room)
+            assert producer.flush(30) == 0
+            await client.ask("chat:send", room=room, text="4")
+            await client.told("chat", text="4")
+            assert [entry["sequence"] for entry in client.of("chat")] == [1, 2, 3, 4]
+
+    asyncio.run(talk())
 
 
 def test_nonsense_on_the_topic_is_logged_and_passed_over(world: World, servers: Servers) -> None:
