@@ -6,8 +6,7 @@ are ASCII and matched whole, so that two that look alike are the same, and one i
 
 import re
 
-LONGEST_ID = 100
-_ID = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}"
+_ID = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}"
 USER = re.compile(_ID)
 ROOM = re.compile(rf"[a-z][a-z0-9-]{{0,29}}:{_ID}")
 

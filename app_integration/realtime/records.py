@@ -83,7 +83,7 @@ def notification(user_id: str, body: dict[str, Any], *, id: UUID | None = None) 
         ValueError: that is no user's id.
     """
     if not USER.fullmatch(user_id):
-        raise ValueError(f"user_id is {user_id!r}; allowed are up to 100 of A-Z a-z 0-9 . _ @ + -")
+        raise ValueError(f"user_id is {user_id!r}; allowed are up to 200 of A-Z a-z 0-9 . _ @ + -")
     made = Record(Kind.NOTIFICATION, room_of(user_id), body).message()
     return NewMessage(topic=made.topic, payload=made.payload, key=made.key, type=made.type, id=id)
 
