@@ -25,7 +25,7 @@ def realtime(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[
         env={**kept, "PYTHONPATH": str(REPOSITORY), **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr
