@@ -7,6 +7,7 @@ COMMANDS = {
     "audit": ("app_integration.workers.audit.command", "workers"),
     "contracts": ("app_integration.contracts.command", "contracts"),
     "example": ("app_integration.example.command", "example"),
+    "realtime": ("app_integration.realtime.command", "realtime"),
     "webhook": ("app_integration.workers.integrations.command", "workers"),
     "worker": ("app_integration.workers.command", "workers"),
 }

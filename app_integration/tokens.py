@@ -27,6 +27,10 @@ class InvalidToken(Exception):
     """The token is expired, forged, or none of ours."""
 
 
+class ExpiredToken(InvalidToken):
+    """It was one of ours, and its time is over: its holder needs another."""
+
+
 class InvalidSecret(Exception):
     """The secret is missing or too short to sign with; the text says what to set."""
 
@@ -95,6 +99,8 @@ def check_token(token: str, secret: str) -> Identity:
             leeway=LEEWAY,
             options={"require": ["sub", "iss", "aud", "iat", "exp"]},
         )
+    except jwt.ExpiredSignatureError as error:
+        raise ExpiredToken(str(error)) from None
     except jwt.InvalidTokenError as error:
         raise InvalidToken(str(error)) from None
     name = claims.get("name")

@@ -70,6 +70,12 @@ def test_wheel_carries_every_migration(wheel: Path) -> None:
     assert {f"relay/migrations/{path.relative_to(MIGRATIONS)}" for path in sources} <= files(wheel)
 
 
+def test_wheel_carries_the_migrations_of_real_time(wheel: Path) -> None:
+    folder = ROOT / "app_integration" / "realtime" / "migrations"
+    assert {f"app_integration/realtime/migrations/{path.name}" for path in folder.glob("*.sql")} <= files(wheel)
+    assert any(folder.glob("*.sql"))
+
+
 def test_wheel_carries_nothing_compiled(wheel: Path) -> None:
     assert not [name for name in files(wheel) if "__pycache__" in name or name.endswith(".pyc")]
 

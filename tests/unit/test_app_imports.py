@@ -23,6 +23,8 @@ def test_enqueueing_loads_no_kafka_client_no_pydantic_and_no_driver() -> None:
     roots = {name.partition(".")[0] for name in loaded}
     assert "sqlalchemy" in roots
     assert roots.isdisjoint({"confluent_kafka", "pydantic", "psycopg", "asyncpg", "alembic", "typer", "rich", "pytest"})
+    assert roots.isdisjoint({"socketio", "engineio", "uvicorn", "psycopg_pool", "jwt"})
+    assert not [name for name in loaded if name.startswith("app_integration.realtime")]
     assert {name for name in loaded if name.startswith("relay")} <= RELAY
 
 

@@ -1,0 +1,74 @@
+"""Tells other servers what is worth nothing in a few seconds: who types, and candidates of calls. Straight to Kafka.
+
+Law: nothing here is stored, and no transaction depends on it, so it does without the outbox: a row, its WAL and a
+checkpoint for each key stroke would buy a durability that nobody wants, and candidates, which are addresses of people's
+machines, would stay in a table for a week. It is lost when Kafka is away, and that is told to the log, not the client.
+"""
+
+import logging
+import time
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from app_integration.realtime.records import Record
+from app_integration.realtime.settings import Settings
+
+log = logging.getLogger("app_integration.realtime")
+
+WORTH_SECONDS = 10
+"""After this nobody wants it any more."""
+
+QUIET_SECONDS = 10.0
+
+
+class Ephemeral:
+    """The producer of one server.
+
+    Args:
+        settings: the server's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.topic
+        self._complained = float("-inf")
+        self._producer = Producer(
+            {
+                **settings.kafka,
+                "bootstrap.servers": settings.kafka_brokers,
+                "client.id": "realtime",
+                "linger.ms": 0,
+                "acks": 1,
+                "message.timeout.ms": WORTH_SECONDS * 1000,
+                "queue.buffering.max.messages": 10_000,
+                # As the relay does, so that what is told of a room lies on one partition.
+                "partitioner": "murmur2_random",
+                "log_level": 3,
+            }
+        )
+
+    def send(self, record: Record) -> None:
+        """Hand a record to Kafka's client, which sends it in the background; never waits."""
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("ce_type", f"realtime.{record.kind}".encode()),
+            ("content-type", b"application/json"),
+        ]
+        try:
+            self._producer.produce(
+                self._topic, record.encode(), record.to.encode(), headers=headers, on_delivery=self._delivered
+            )
+        except BufferError:
+            self._complain("too much waits to be sent")
+        self._producer.poll(0)
+
+    def close(self) -> None:
+        """Send what waits, for a moment."""
+        self._producer.flush(2)
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._complain(error.str())
+
+    def _complain(self, why: str) -> None:
+        if time.monotonic() - self._complained > QUIET_SECONDS:
+            self._complained = time.monotonic()
+            log.warning("kafka did not take something ephemeral (typing, candidates), which is lost: %s", why)

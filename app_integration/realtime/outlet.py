@@ -1,0 +1,82 @@
+"""Sends to clients, and never waits for one: what is sent is queued for it, and who has too much queued is let go.
+
+The only module that knows Engine.IO's sockets. python-socketio's own `emit` makes a task for each recipient and lets
+their queues grow without bound; here a packet is encoded once for all, and queuing it costs no task and no wait.
+Guarantees: a client that reads slowly, or not at all, costs its queue and nothing else, and is disconnected when that
+is full; the others have theirs in the meantime.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import socketio
+from engineio import packet as engine
+from socketio import packet as frames
+
+from app_integration.realtime.clients import Client
+
+log = logging.getLogger("app_integration.realtime")
+
+
+class Outlet:
+    """What all packets to clients go through, but for answers.
+
+    Args:
+        server: Socket.IO's.
+        queue: packets that may wait for one client.
+    """
+
+    def __init__(self, server: socketio.AsyncServer, queue: int) -> None:
+        self._server = server
+        self._queue = queue
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def send(self, clients: Iterable[Client], event: str, body: Any) -> None:
+        """Send an event to clients."""
+        packet = None
+        for client in clients:
+            packet = packet or _packet(event, body)
+            if client.socket.closed or client.socket.closing:
+                continue
+            if client.socket.queue.qsize() >= self._queue:
+                log.warning(
+                    "a client of user %s is too slow (%d packets wait), and is let go", client.user_id, self._queue
+                )
+                self.drop(client)
+                continue
+            await client.socket.send(packet)
+
+    def end(self, client: Client, event: str, body: Any) -> None:
+        """Tell a client why, and end its connection after what is queued for it."""
+        self._keep(self._end(client, event, body))
+
+    def drop(self, client: Client) -> None:
+        """End a connection at once, with all that is queued for it."""
+        self._keep(self._drop(client))
+
+    async def _end(self, client: Client, event: str, body: Any) -> None:
+        await self.send([client], event, body)
+        # Socket.IO's own packet first: by it a client knows that it is not to come back by itself.
+        await self._server.disconnect(client.sid)
+        await client.socket.close(wait=False, reason=self._server.reason.SERVER_DISCONNECT)
+
+    async def _drop(self, client: Client) -> None:
+        # Aborted: nothing more is queued, not even the packet that would say so.
+        await client.socket.close(wait=False, abort=True, reason=self._server.reason.SERVER_DISCONNECT)
+        queue = client.socket.queue
+        while not queue.empty():
+            queue.get_nowait()
+            queue.task_done()
+        queue.put_nowait(None)  # which ends its writer
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _packet(event: str, body: Any) -> Any:
+    encoded = frames.Packet(frames.EVENT, namespace="/", data=[event, body]).encode()
+    return engine.Packet(engine.MESSAGE, encoded)

@@ -1,0 +1,178 @@
+"""Reads the topic: all of it, on every server, from where it ends when the server starts.
+
+Law: the confluent client blocks, so it lives on a thread of its own; what it reads goes to the event loop in batches
+through a queue that holds a few, and when that is full the thread waits, and Kafka with it: no backlog grows in memory.
+A value that is no record is logged and passed over. There is no consumer group and nothing is committed: every server
+needs every record, and one that was away has no client that could have missed it.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
+from uuid import uuid4
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from app_integration.realtime.errors import WorkFailed
+from app_integration.realtime.records import Malformed, Record, decode
+from app_integration.realtime.settings import Settings
+
+log = logging.getLogger("app_integration.realtime")
+
+BATCH = 500
+BATCHES_WAITING = 4
+POLL_SECONDS = 0.1
+PATIENCE = 15.0
+"""Seconds for Kafka to answer when the server starts."""
+REFRESH_SECONDS = 30.0
+"""Between two looks for new partitions."""
+QUIET_SECONDS = 10.0
+"""Between two log lines about the same trouble."""
+
+
+class Topic:
+    """The topic, as one server reads it.
+
+    Args:
+        settings: the server's.
+        loop: where records go.
+    """
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self._name = settings.topic
+        self._loop = loop
+        self._batches: asyncio.Queue[list[Record]] = asyncio.Queue(BATCHES_WAITING)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="realtime-topic", daemon=True)
+        self._partitions: set[int] = set()
+        self._refreshed = time.monotonic()
+        self._complained = float("-inf")
+        self.ended: asyncio.Future[None] = loop.create_future()
+        """Done when the thread has ended; with its exception, if that was not asked for."""
+        self._consumer = Consumer(
+            {
+                **settings.kafka,
+                "bootstrap.servers": settings.kafka_brokers,
+                "client.id": "realtime",
+                "group.id": f"realtime-{uuid4()}",  # demanded by the client, never used
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                # A server that was cut off for longer than Kafka keeps records goes on with the oldest there is.
+                "auto.offset.reset": "earliest",
+                "allow.auto.create.topics": False,
+                "reconnect.backoff.max.ms": 1000,
+                "log_level": 3,
+            }
+        )
+
+    def open(self) -> None:
+        """Note where each partition ends, so that nothing after this moment is missed, and begin to read. Blocks.
+
+        Raises:
+            WorkFailed: Kafka does not answer, or has no such topic.
+        """
+        try:
+            found = self._find()
+            if not found:
+                raise WorkFailed(
+                    f"Kafka has no topic {self._name!r}: make it with `relay topics --create`, or name another in "
+                    "REALTIME_TOPIC"
+                )
+            places = [TopicPartition(self._name, number, self._end(number)) for number in sorted(found)]
+        except KafkaException as error:
+            raise WorkFailed(f"Kafka does not answer: {error.args[0].str()}") from None
+        self._partitions = found
+        self._consumer.assign(places)
+        self._thread.start()
+
+    async def batch(self) -> list[Record]:
+        """Wait for records, and take them in the order of Kafka."""
+        return await self._batches.get()
+
+    async def close(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+        if self._thread.is_alive():
+            with suppress(Exception):
+                await self.ended
+        await asyncio.to_thread(self._consumer.close)
+
+    def _end(self, number: int) -> int:
+        answer = self._consumer.get_watermark_offsets(TopicPartition(self._name, number), timeout=PATIENCE)
+        if answer is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "where a partition ends was not told"))  # noqa: SLF001
+        return int(answer[1])
+
+    def _find(self) -> set[int]:
+        # The whole list, never one by name: asking a broker for a topic may create it.
+        topics = self._consumer.list_topics(timeout=PATIENCE).topics
+        return set(topics[self._name].partitions) if self._name in topics else set()
+
+    def _run(self) -> None:
+        failure: Exception | None = None
+        try:
+            while not self._stop.is_set():
+                self._read()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the server must hear of it
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to hear
+            self._loop.call_soon_threadsafe(self._tell_end, failure)
+
+    def _tell_end(self, failure: Exception | None) -> None:
+        if self.ended.done():
+            return
+        if failure is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(failure)
+
+    def _read(self) -> None:
+        # The first is waited for; a batch would be waited for until it is full.
+        messages = self._consumer.consume(1, POLL_SECONDS)
+        if messages:
+            messages += self._consumer.consume(BATCH, 0)
+        records = [record for message in messages if (record := self._record(message)) is not None]
+        if records:
+            self._hand_over(records)
+        if time.monotonic() - self._refreshed > REFRESH_SECONDS:
+            self._refresh()
+
+    def _hand_over(self, records: list[Record]) -> None:
+        put = asyncio.run_coroutine_threadsafe(self._batches.put(records), self._loop)
+        while not self._stop.is_set():
+            with suppress(NotYet):
+                return put.result(POLL_SECONDS)
+        put.cancel()
+        return None
+
+    def _refresh(self) -> None:
+        self._refreshed = time.monotonic()
+        try:
+            fresh = self._find() - self._partitions
+        except KafkaException as error:
+            self._complain("kafka does not say which partitions there are", error.args[0].str())
+            return
+        if fresh:
+            self._consumer.incremental_assign(
+                [TopicPartition(self._name, at, OFFSET_BEGINNING) for at in sorted(fresh)]
+            )
+            self._partitions |= fresh
+
+    def _record(self, message: Message) -> Record | None:
+        if (error := message.error()) is not None:
+            self._complain("kafka cannot be read, clients hear nothing from other servers meanwhile", error.str())
+            return None
+        try:
+            return decode(message.value())
+        except Malformed as wrong:
+            where = f"{message.topic()}[{message.partition()}]@{message.offset()}"
+            log.warning("a message that is no real-time record is passed over (%s): %s", where, wrong)
+            return None
+
+    def _complain(self, what: str, why: str) -> None:
+        if time.monotonic() - self._complained > QUIET_SECONDS:
+            self._complained = time.monotonic()
+            log.warning("%s: %s", what, why)
