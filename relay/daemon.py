@@ -235,11 +235,16 @@ def _work(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, *, un
 
 def _demand_nothing_left(settings: Settings, published: int) -> None:
     """Go on only when no message is left that Kafka refused; those whose time has not come are no failure."""
-    held = status.read(settings.database_url).held
+    found = status.read(settings.database_url)
+    held = found.held
     left = {state: count for state, count in held.items() if state != "scheduled"}
     if left:
         counts = ", ".join(f"{count} {state}" for state, count in sorted(left.items()))
         raise WorkFailed(f"published {published} messages, and some are held: {counts}; see them with: relay failed")
+    if found.paused:
+        raise WorkFailed(
+            f"published {published} messages, and {found.paused} of paused topics wait; see: relay log, relay resume"
+        )
 
 
 def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cleanup: ExitStack) -> Relay:

@@ -7,7 +7,7 @@ and need not speak to each other; a topic whose keys all are in few shards goes 
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from relay.message import Row
@@ -26,7 +26,7 @@ class Rules:
 
     act: int = 0
     paused: frozenset[str] = frozenset()
-    rates: Mapping[str, float] = MappingProxyType({})
+    rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Messages a second of all relays together."""
 
 

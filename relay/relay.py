@@ -145,6 +145,9 @@ class Relay:
             self._publish(page)
             self._renew_floor(page)
         followed = bool(self.checkpoints.trails) and self._follow_trails()
+        while self.checkpoints.trails.ended:
+            # Else the end of a trail would be recorded only with the next message of its shard.
+            self._progress.unrecorded.setdefault(self.checkpoints.trails.ended.pop(), 0)
         self._record_when_due()
         idle = self._ahead is None and not followed and (page is None or (page.exhausted and not page.count))
         if idle:
@@ -355,7 +358,7 @@ class Relay:
         if page.count:
             self.flow.took(topic, page.count)
             delivered = self.delivery.deliver(page.batch, self.custody.waits, self._still_ours)
-        self.checkpoints.trails.move(topic, page, delivered.stuck)
+        self.checkpoints.trails.move(topic, page, delivered.stuck, self._progress.positions)
         published = Counter(row[0] for rows in delivered.published for row in rows if not _beyond(row, delivered))
         for shard in page.after:
             self._progress.unrecorded[shard] = self._progress.unrecorded.get(shard, 0) + published[shard]

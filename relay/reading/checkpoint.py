@@ -86,8 +86,8 @@ class Checkpoints:
         self._rows: dict[Horizon, int] = {}
         self._system = self._number(READ_SYSTEM)
         self.trails = Trails()
-        """How far the topics are that are behind their shards: loaded with the positions, recorded with every checkpoint
-        of their shard. Whoever moves the positions moves these."""
+        """How far the topics are that are behind their shards: loaded with the positions, recorded with every
+        checkpoint of their shard. Whoever moves the positions moves these."""
         self.floor = 0
         """The newest floor that is safe with every snapshot taken from now on; 0 always is."""
 

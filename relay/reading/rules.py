@@ -1,7 +1,7 @@
 """What operators say of topics, as a relay reads it, and how it shows that it obeys. On the lease session.
 
-Guarantees: the lock that says which act is obeyed lives and dies with the session that holds the leases, so that there is
-no record to go stale; it is never said of an act that the relay does not go by yet.
+Guarantees: the lock that says which act is obeyed lives and dies with the session that holds the leases, so that there
+is no record to go stale; it is never said of an act that the relay does not go by yet.
 """
 
 import psycopg

@@ -1,8 +1,8 @@
 """Topics that are not as far as the others of their shard: paused, or over their rate. Decides; does no I/O.
 
 Such a topic has a position of its own in each shard that has some of it: its trail. The shard's own position goes on
-and passes over the topic's messages, which are not copied anywhere, however many there are; of the topic alone its trail
-counts. Where a trail may be followed, the difference between it and where the shard's position stands is read for that
+and passes over the topic's messages, which are not copied anywhere, however many there are; of the topic alone its
+trail counts. Where a trail may be followed, the difference between it and where the shard's position stands is read for that
 topic alone; it ends when both stand at the same place.
 
 Guarantees: no trail begins behind a message that was not settled; a trail never goes back; every checkpoint of a shard
@@ -23,6 +23,8 @@ class Trails:
 
     of: dict[int, dict[str, Position]] = field(default_factory=dict)
     """By shard, then by topic; shards without any are not in it."""
+    ended: set[int] = field(default_factory=set)
+    """Shards in which a topic has caught up, until somebody has taken note."""
 
     def __bool__(self) -> bool:
         return bool(self.of)
@@ -76,10 +78,13 @@ class Trails:
             # Else it has finished the difference that its shard is still in the middle of.
         return found
 
-    def move(self, topic: str, page: Page, stuck: Mapping[int, int]) -> None:
+    def move(self, topic: str, page: Page, stuck: Mapping[int, int], main: Mapping[int, Position]) -> None:
         """Move behind what was settled of a page of a topic's own."""
         for shard, after in page.after.items():
             self.of[shard][topic] = page.before_number(shard, stuck[shard]) if shard in stuck else after
+            # At once, for the shard may have gone on before anyone looks again, and again.
+            if self.of[shard][topic] == main[shard]:
+                self._end(shard, topic)
 
     def passes(self, shard: int, topic: str, number: int) -> bool:
         """Whether a message of a topic may still stand behind older ones of it that are not sent."""
@@ -90,8 +95,10 @@ class Trails:
         """Forget shards that are ours no more."""
         for shard in shards:
             self.of.pop(shard, None)
+            self.ended.discard(shard)
 
     def _end(self, shard: int, topic: str) -> None:
+        self.ended.add(shard)
         del self.of[shard][topic]
         if not self.of[shard]:
             del self.of[shard]
