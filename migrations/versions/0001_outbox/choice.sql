@@ -145,7 +145,8 @@ begin
               and not exists (
                   select from outbox.held h
                   where h.shard = s.shard and h.seq = s.seq and num_nulls(h.settled_as) = 1
-              );
+              )
+              and not exists (select from outbox.erased e where e.shard = s.shard and e.seq = s.seq);
         return;
     end if;
     return query
@@ -157,6 +158,8 @@ begin
               where h.shard = m.shard and h.seq = m.seq
                 and (h.replay is null or h.settled_as is null or h.first_sent_at is not null)
           )
+          -- A tombstone is all that would come of it.
+          and not exists (select from outbox.erased e where e.shard = m.shard and e.seq = m.seq)
         union all
         select h.shard, h.seq, h.id, h.topic, h.key
         from outbox.held h
@@ -168,7 +171,8 @@ begin
                or not exists (select from outbox.message m where m.shard = h.shard and m.seq = h.seq))
           and (choice.topic is null or h.topic = choice.topic) and (choice.key is null or h.key = choice.key)
           and (choice.after is null or first_sent.at >= choice.after)
-          and (choice.before is null or first_sent.at < choice.before);
+          and (choice.before is null or first_sent.at < choice.before)
+          and not exists (select from outbox.erased e where e.shard = h.shard and e.seq = h.seq);
 end
 $function$;
 

@@ -24,6 +24,7 @@ drop function outbox.enqueue_bytes(text, bytea, text, text, text, jsonb, uuid, t
 
 -- drop_functions_of_operators
 drop function outbox.pause, outbox.resume, outbox.limit, outbox.rule, outbox.known_topics, outbox.not_obeying;
+drop function outbox.show, outbox.acts_on, outbox.erase, outbox.key_in_place;
 drop function outbox.replay, outbox.discard, outbox.carry_out, outbox.demand_all, outbox.publish_anew,
     outbox.settle_discarded, outbox.make_due, outbox.why_not, outbox.told, outbox.chosen, outbox.chosen_sent,
     outbox.passed, outbox.passed_since, outbox.shards_of, outbox.demand_choice;
@@ -42,6 +43,7 @@ drop table outbox.message;
 drop table outbox.held;
 drop table outbox.operator_act;
 drop table outbox.topic_rule;
+drop table outbox.erased;
 drop table outbox.rotation;
 drop function outbox.ring();
 
