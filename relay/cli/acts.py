@@ -4,6 +4,8 @@
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -16,6 +18,7 @@ from relay.operators.choice import TIMES, Choice, read
 if TYPE_CHECKING:
     import psycopg
 
+    from relay.operators.find import Place
     from relay.operators.message import Message
     from relay.settings import Settings
 
@@ -40,8 +43,11 @@ Wait = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (pause, resume, limit):
-        app.command(epilog=f"Safe while relays run. {CODES}")(command)
+    # What begins with a hyphen may be a rate, which is then refused in words.
+    numbers = {"ignore_unknown_options": True}
+    app.command(epilog=f"Safe while relays run. {CODES}")(pause)
+    app.command(epilog=f"Safe while relays run. {CODES}")(resume)
+    app.command(epilog=f"Safe while relays run. {CODES}", context_settings=numbers)(limit)
     app.command()(show)
     app.command(epilog=f"Final. Kafka keeps its copy: docs/operations.md says what to do. {CODES}")(erase)
     app.command()(relays)
@@ -110,30 +116,19 @@ def _rate(text: str | None, *, none: bool) -> float | None:
     return rate
 
 
-class _asked:  # noqa: N801 - reads as the statement that it is
-    """A session, once the topic is known and the reason was given."""
+@contextmanager
+def _asked(
+    settings: "Settings", topic: str, why: str | None, *, unknown: bool
+) -> "Iterator[tuple[psycopg.Connection, str]]":
+    """Open a session, once the topic is known and the reason was given."""
+    from relay.operators import acts
+    from relay.operators.operating import session
 
-    def __init__(self, settings: "Settings", topic: str, why: str | None, *, unknown: bool) -> None:
-        from relay.operators.operating import session
-
-        self._session = session(settings.database_url)
-        self._settings, self._topic, self._why, self._unknown = settings, topic, why, unknown
-
-    def __enter__(self) -> "tuple[psycopg.Connection, str]":
-        from relay.operators import acts
-
-        demand_answers(self._why, yes=True)
-        connection = self._session.__enter__()
-        try:
-            if not self._unknown:
-                acts.demand_known(self._topic, {*acts.known(connection), *self._settings.topics})
-            return connection, reason(self._why)
-        except BaseException:
-            self._session.__exit__(*sys.exc_info())
-            raise
-
-    def __exit__(self, *error: object) -> bool | None:
-        return self._session.__exit__(*error)  # type: ignore[arg-type]
+    demand_answers(why, yes=True)
+    with session(settings.database_url) as connection:
+        if not unknown:
+            acts.demand_known(topic, {*acts.known(connection), *settings.topics})
+        yield connection, reason(why)
 
 
 def reason(why: str | None) -> str:
@@ -187,14 +182,18 @@ def show(
     if json:
         from relay.show_json import show_json
 
-        where = None if place is None else {"topic": place.topic, "partition": place.partition, "offset": place.offset}
-        where = where and {**where, "why": place.why if place else ""}
-        show_json({**found.as_json(), "kafka": where, "acts": [act.as_json() for act in acts]})
+        show_json(
+            {
+                **found.as_json(),
+                "kafka": None if place is None else place.as_json(),
+                "acts": [act.as_json() for act in acts],
+            }
+        )
     else:
         show_acts.message(found, place, acts)
 
 
-def _place(settings: "Settings", found: "Message"):  # type: ignore[no-untyped-def] # noqa: ANN202
+def _place(settings: "Settings", found: "Message") -> "Place | None":
     from relay.operators.find import Place, find
     from relay.publishing.routing import Routes
 
@@ -204,7 +203,7 @@ def _place(settings: "Settings", found: "Message"):  # type: ignore[no-untyped-d
     if not settings.kafka_brokers:
         return Place(name, why="not looked for, since KAFKA_BROKERS is not set")
     since = max(found.created_at, found.sent_after or found.created_at)
-    return find(settings, name, str(found.id), found.key, since, found.sent_at)
+    return find(settings, name, str(found.id), found.key, since=since, until=found.sent_at)
 
 
 def erase(
@@ -230,7 +229,7 @@ def erase(
     with session(database_url) as connection:
         _, count = acts.erase(connection, choice, "", dry_run=True)
     whose = f"with {len(choice.ids):,} ids" if choice.ids else "of that key"
-    typer.echo(f"payload, headers and key of {count:,} messages {whose} would go, here; what is held is discarded", err=True)
+    typer.echo(f"payload, headers and key of {count:,} messages {whose} go", err=True)
     if dry_run or not count:
         return
     why = reason(why)
@@ -275,7 +274,9 @@ def log(
     *,
     who: Annotated[str | None, typer.Option(metavar="TEXT", help="By whom: a part of the role or the client.")] = None,
     act: Annotated[str | None, typer.Option(metavar="WHAT", help="Such as replay, discard, pause, erase.")] = None,
-    topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="Of a topic.", autocompletion=complete_topic)] = None,
+    topic: Annotated[
+        str | None, typer.Option(metavar="TOPIC", help="Of a topic.", autocompletion=complete_topic)
+    ] = None,
     message: Annotated[str | None, typer.Option(metavar="ID", help="Those that named a message by its id.")] = None,
     after: Annotated[str | None, typer.Option(metavar="TIME", help=f"Since {TIMES}.")] = None,
     before: Annotated[str | None, typer.Option(metavar="TIME", help="Before then.")] = None,

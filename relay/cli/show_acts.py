@@ -1,5 +1,6 @@
 """How the command line shows one message, relays, and what operators did. What others wrote is escaped and cut."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -34,34 +35,18 @@ def payload_lines(payload: bytes | None, content_type: str | None) -> Iterator[s
     if payload is None:
         yield "none (a tombstone)"
         return
-    shown = payload[: CUT * 4]
     try:
-        text = shown.decode() if len(shown) == len(payload) else shown.decode(errors="ignore")
-        if len(shown) < len(payload):
-            payload[len(shown) :].decode(errors="strict")
+        text = payload.decode()
     except UnicodeDecodeError:
-        if _is_text(payload):
-            text = shown.decode(errors="ignore")
-        else:
-            yield from _hex(payload)
-            return
+        yield from _hex(payload)
+        return
     if len(payload) <= CUT and "json" in (content_type or ""):
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-        except (ValueError, RecursionError):
-            pass
     lines = text[:CUT].split("\n")
     yield from (printable(line) for line in lines)
-    if len(text) > CUT or len(payload) > len(shown):
+    if len(text) > CUT:
         yield f"… cut: it has {len(payload):,} bytes (--raw writes all)"
-
-
-def _is_text(payload: bytes) -> bool:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _hex(payload: bytes) -> Iterator[str]:
@@ -138,7 +123,9 @@ def _choice(choice: Mapping[str, Any]) -> str:
     shown = {name: value for name, value in choice.items() if value is not False and value is not None}
     if isinstance(ids := shown.get("ids"), list) and len(ids) > 3:  # noqa: PLR2004
         shown["ids"] = [*ids[:3], f"… {len(ids):,}"]
-    return ", ".join(f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in shown.items())
+    return ", ".join(
+        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in shown.items()
+    )
 
 
 def relays(found: Sequence[LiveRelay], rules: Sequence[Rule]) -> None:
@@ -159,7 +146,9 @@ def relays(found: Sequence[LiveRelay], rules: Sequence[Rule]) -> None:
     for rule in rules:
         paused = "" if rule.paused_at is None else f" is paused since {told(rule.paused_at)}"
         limit = "" if rule.rate is None else f" is limited to {rule.rate:g} messages/s"
-        console.print(Text(f"topic {printable(rule.topic)}{' and'.join(filter(None, (paused, limit)))}"), soft_wrap=True)
+        console.print(
+            Text(f"topic {printable(rule.topic)}{' and'.join(filter(None, (paused, limit)))}"), soft_wrap=True
+        )
 
 
 def _time(moment: datetime | None) -> str:

@@ -5,8 +5,9 @@ Guarantees: bounded in messages and in time; commits nothing and leaves no consu
 
 import time
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -32,8 +33,12 @@ class Place:
     at: datetime | None = None
     why: str = ""
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the same as JSON values."""
+        return {**asdict(self), "at": self.at and self.at.astimezone(UTC).isoformat()}
 
-def find(settings: Settings, topic: str, id_: str, key: str | None, since: datetime, until: datetime) -> Place:
+
+def find(settings: Settings, topic: str, id_: str, key: str | None, *, since: datetime, until: datetime) -> Place:
     """Look for a message.
 
     Args:
@@ -75,7 +80,7 @@ def _find(consumer: Consumer, topic: str, id_: str, key: str | None, when: tuple
     deadline = time.monotonic() + SECONDS
     # Where partitions were added since, it is in the one that its key had then.
     for partitions in (own, [number for number in every if number not in own]):
-        if partitions and (found := _search(consumer, topic, partitions, id_, when, deadline)):
+        if partitions and (found := _search(consumer, topic, partitions, id_, when=when, deadline=deadline)):
             return found
     first, last = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in when)
     looked = f"no message of that id was written between {first} and {last} UTC"
@@ -87,6 +92,7 @@ def _search(
     topic: str,
     partitions: list[int],
     id_: str,
+    *,
     when: tuple[datetime, datetime],
     deadline: float,
 ) -> Place | None:
@@ -113,7 +119,7 @@ def _search(
 
 
 def _at(message: Message) -> datetime:
-    return datetime.fromtimestamp(message.timestamp()[1] / 1000).astimezone()
+    return datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -10,7 +10,7 @@ import psycopg
 from relay import locks
 
 READ_RELAYS = """
--- read_relays: each live relay with its shards, its session's age, and what was recorded of its shards in the last minute
+-- read_relays: each live relay with its shards, since when it is there, and what was recorded of them in a minute
 with locked as materialized (
     select l.pid, l.classid::bigint as class, l.objid::bigint as number
     from pg_locks l

@@ -1,9 +1,9 @@
 """Topics that are not as far as the others of their shard: paused, or over their rate. Decides; does no I/O.
 
 Such a topic has a position of its own in each shard that has some of it: its trail. The shard's own position goes on
-and passes over the topic's messages, which are not copied anywhere, however many there are; of the topic alone its
-trail counts. Where a trail may be followed, the difference between it and where the shard's position stands is read for that
-topic alone; it ends when both stand at the same place.
+and passes over the topic's messages, which are not copied anywhere, however many there are; of the topic its trail
+alone counts. Where a trail may be followed, the difference between it and where the shard's position stands is read for
+that topic alone; it ends when both stand at the same place.
 
 Guarantees: no trail begins behind a message that was not settled; a trail never goes back; every checkpoint of a shard
 says how far each of its topics is, so that nobody can take a shard over and pass what was passed over.

@@ -126,8 +126,8 @@ def test_held_messages_of_a_paused_topic_wait_too(here: World) -> None:
     here.wait_until_owned(one=16)
     say(
         here,
-        "with made as (insert into outbox.message (topic, deliver_after) values (%s, clock_timestamp() + interval '3 s')"
-        " returning 1) select count(*) from made",
+        "with made as (insert into outbox.message (topic, deliver_after)"
+        " values (%s, clock_timestamp() + interval '3 s') returning 1) select count(*) from made",
         here.topic,
     )
     wait_until(lambda: here.states() == {"scheduled": 1}, 10)
