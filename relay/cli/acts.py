@@ -150,8 +150,8 @@ def _obeyed(connection: "psycopg.Connection", seconds: float, said: str) -> None
     if missing:
         names = ", ".join(printable(name) for name in missing)
         raise WorkFailed(
-            f"{said}: that is recorded, but within {seconds:g} s these relays did not say that they obey: {names}; what "
-            "they are sending may still arrive. One that hangs loses its shards to the others: see relay relays"
+            f"{said}: that is recorded, but within {seconds:g} s these relays did not say that they obey: {names}; so"
+            " what they are sending may still arrive. One that hangs loses its shards to the others: see relay relays"
         )
     typer.echo(said)
 

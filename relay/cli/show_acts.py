@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from relay.cli.printable import printable
+from relay.cli.printable import printable, short
 from relay.cli.show_held import STYLES, terminal
 from relay.operators.acts import Logged, Rule
 from relay.operators.choice import told
@@ -19,15 +19,6 @@ from relay.operators.relays import LiveRelay
 
 CUT = 4_000
 """Characters of a payload that are shown."""
-
-LINE = 300
-"""Characters of a key, a header or an error that are shown."""
-
-
-def short(text: str, most: int = LINE) -> str:
-    """Escape a text of others, and cut it."""
-    rest = len(text) - most
-    return printable(text[:most]) + (f" … and {rest:,} characters more" if rest > 0 else "")
 
 
 def payload_lines(payload: bytes | None, content_type: str | None) -> Iterator[str]:
