@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 
 import psycopg
@@ -18,6 +19,7 @@ import psycopg
 from relay import events, locks, rights, telemetry
 from relay.connection import connect, first_line, where, which_server
 from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
+from relay.flow import Flow
 from relay.holding.custody import Custody
 from relay.holding.held import Held
 from relay.holding.retries import Retries
@@ -36,6 +38,7 @@ from relay.reading.bell import Bell
 from relay.reading.checkpoint import Checkpoints
 from relay.reading.doorbell import Doorbell
 from relay.reading.reader import Reader
+from relay.reading.rules import Rulebook
 from relay.relay import Pace, Relay
 from relay.restoring.durability import Durability
 from relay.retention import chores
@@ -232,11 +235,16 @@ def _work(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, *, un
 
 def _demand_nothing_left(settings: Settings, published: int) -> None:
     """Go on only when no message is left that Kafka refused; those whose time has not come are no failure."""
-    held = status.read(settings.database_url).held
+    found = status.read(settings.database_url)
+    held = found.held
     left = {state: count for state, count in held.items() if state != "scheduled"}
     if left:
         counts = ", ".join(f"{count} {state}" for state, count in sorted(left.items()))
         raise WorkFailed(f"published {published} messages, and some are held: {counts}; see them with: relay failed")
+    if found.paused:
+        raise WorkFailed(
+            f"published {published} messages, and {found.paused} of paused topics wait; see: relay log, relay resume"
+        )
 
 
 def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cleanup: ExitStack) -> Relay:
@@ -261,9 +269,8 @@ def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cl
 
     replicated = settings.durability == "replicated"
     durability = Durability(lease_session, replicated=replicated, tell=tell)
-    reader = Reader(
-        session_beside(locks.LOOP), rows=settings.page_rows, size=settings.page_bytes, replicated=replicated
-    )
+    reading = session_beside(locks.LOOP)
+    pages = partial(Reader, reading, rows=settings.page_rows, size=settings.page_bytes, replicated=replicated)
     doorbell = Doorbell(session_beside(locks.BESIDE)) if settings.doorbell else None
     if doorbell:
         cleanup.callback(doorbell.close)
@@ -273,15 +280,20 @@ def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cl
     delivery = Delivery(Publisher((Lane(*how), Lane(*how))), Alone(*how), rules)
     cleanup.callback(delivery.close)
     held = Held(lease_session, rows=RETRY_ROWS, size=settings.page_bytes)
-    retries = Retries(held, lambda: Delivery(Lane(*how), Alone(*how), rules))
+    flow = Flow({logical: topic.rate for logical, topic in settings.topics.items() if topic.rate is not None})
+    checkpoints = Checkpoints(lease_session)
+    retries = Retries(held, lambda: Delivery(Lane(*how), Alone(*how), rules), flow, checkpoints.trails.passes)
     cleanup.callback(retries.close)
     leases = Leases(lease_session)
     tell(events.Started(settings.name, where(settings.database_url), leases.shards))
     return Relay(
         leases=leases,
         fleet=Fleet(lease_session, settings.name, settings.takeover_seconds, tell),
-        checkpoints=Checkpoints(lease_session),
-        reader=reader,
+        checkpoints=checkpoints,
+        reader=pages(),
+        behind=pages(),
+        rulebook=Rulebook(lease_session),
+        flow=flow,
         durability=durability,
         delivery=delivery,
         custody=Custody(held, retries, settings.held_limit, tell),

@@ -84,6 +84,20 @@ class TopicBack:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicPaused:
+    """An operator has paused a topic: from now on nothing of it is published here."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicResumed:
+    """An operator has resumed a topic: what waited goes, in order."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingPaused:
     """So many messages wait in order that nothing more is read until they are fewer."""
 
@@ -243,6 +257,8 @@ Event = (
     | MessageFailed
     | TopicAway
     | TopicBack
+    | TopicPaused
+    | TopicResumed
     | ReadingPaused
     | ReadingResumed
     | StandbysBehind

@@ -23,6 +23,9 @@ BESIDE = 0x6F757411
 """The same for the other sessions of a relay, whose threads work without the loop: they prove nothing about it. A
 session that prunes has its own process id for a number."""
 
+OBEYED = 0x6F757412
+"""Session-level, shared; its number is the newest act on a topic (`outbox.topic_rule`) that the relay obeys."""
+
 CHANNEL = "outbox"
 """The `NOTIFY` channel on which an insert rings; its payload is the shard."""
 

@@ -11,25 +11,28 @@ matters lives in memory alone.
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from psycopg import errors
 
 from relay import events
+from relay.flow import Flow, Rules
 from relay.holding.custody import Custody, settled_of
 from relay.holding.trouble import Setbacks
 from relay.leasing.fleet import Fleet
 from relay.leasing.lease import Change, Leases
 from relay.leasing.pulse import Pulse
-from relay.message import Page, Position
+from relay.message import Batch, Page, Position, Row
 from relay.publishing.delivery import Delivery
 from relay.publishing.outcome import Delivered
 from relay.reading.bell import Bell
 from relay.reading.checkpoint import Checkpoints, check_sequence
 from relay.reading.progress import Progress, floor_is_old
 from relay.reading.reader import Reader
+from relay.reading.rules import Rulebook
 from relay.restoring.durability import Durability
 
 SURVEY_SECONDS = 0.5
@@ -66,6 +69,10 @@ class Relay:
     """On the session that holds the leases, so that both are lost together."""
     reader: Reader
     """On a session of its own, for it also reads on a thread of its own."""
+    behind: Reader
+    """Reads, on the same session, topics that are behind their shards."""
+    rulebook: Rulebook
+    flow: Flow
     durability: Durability
     delivery: Delivery
     custody: Custody
@@ -77,6 +84,10 @@ class Relay:
     """Says for how many seconds the relay has been told to stop; None while it was not."""
 
     _published: int = 0
+    _rules: Rules = field(default_factory=Rules)
+    """As read last; obeyed once nothing is under way that they stop."""
+    _followed: str = ""
+    """The topic that was followed last."""
     _progress: Progress = field(default_factory=Progress)
     _setbacks: Setbacks = field(default_factory=Setbacks)
     _surveyed: float = 0.0
@@ -127,16 +138,33 @@ class Relay:
 
     def _cycle(self) -> bool:
         """Do what is due; return whether nothing was."""
+        self._obey()
         self.custody.tend(self.leases.held)
         page = self._next_page()
         if page is not None:
             self._publish(page)
             self._renew_floor(page)
+        followed = bool(self.checkpoints.trails) and self._follow_trails()
+        while self.checkpoints.trails.ended:
+            # Else the end of a trail would be recorded only with the next message of its shard.
+            self._progress.unrecorded.setdefault(self.checkpoints.trails.ended.pop(), 0)
         self._record_when_due()
-        idle = self._ahead is None and (page is None or (page.exhausted and not page.count))
+        idle = self._ahead is None and not followed and (page is None or (page.exhausted and not page.count))
         if idle:
             self.bell.rest(self._until_next_duty())
         return idle
+
+    def _obey(self) -> None:
+        """Go by what operators say now, and show it once nothing is under way any more that was begun before."""
+        if self._rules != self.flow.rules:
+            for topic in sorted(self._rules.paused - self.flow.rules.paused):
+                self.tell(events.TopicPaused(topic))
+            for topic in sorted(self.flow.rules.paused - self._rules.paused):
+                self.tell(events.TopicResumed(topic))
+            self.flow.adopt(self._rules)
+            self.custody.retries.look_soon(sweep=True)
+        if not self.custody.retries.under_way:
+            self.rulebook.obey(self.flow.rules)
 
     def _tend_leases(self) -> None:
         """Look at the leases when it is time, and make the change that is called for."""
@@ -152,6 +180,7 @@ class Relay:
         if gained:
             self._begin(gained)
         if gained or change.give_up:
+            self.flow.hold_share(len(self.leases.held), self.leases.shards)
             self.bell.serve(self.leases.held)
             self.tell(events.LeasesChanged(gained, change.give_up, self.leases.held))
 
@@ -173,6 +202,7 @@ class Relay:
         if now - self._surveyed >= SURVEY_SECONDS:
             self._surveyed = now
             self._change = self.leases.survey()
+            self._rules = self.rulebook.read()
             self.custody.retries.renew(now)
             if self.leases.others:
                 self.fleet.watch()
@@ -255,13 +285,89 @@ class Relay:
             return
         if not page.exhausted and self._setbacks.rows is None and not self.custody.full:
             self._read_ahead(page)
-        delivered = self.delivery.deliver(page.batch, self.custody.waits, self._still_ours)
-        self._settle(page, delivered)
+        going, passed = self._pass_over(page)
+        delivered = self.delivery.deliver(going, self.custody.waits, self._still_ours) if going.count else Delivered()
+        self._leave_behind(page, passed, delivered)
+        self._settle(page, delivered, passed)
         self.bell.busy(page.count, more=not page.exhausted)
         if delivered.broker is None:
             self._setbacks.overcome()
         else:
             self._suffer(page, delivered.broker)
+
+    def _pass_over(self, page: Page) -> tuple[Batch, list[Row]]:
+        """Part what may go of a page from what is paused, over its rate, or of a topic that is behind already."""
+        trails = self.checkpoints.trails
+        if not trails and not self.flow.governs:
+            return page.batch, []
+        passed: list[Row] = []
+        kept = {shard: self._going(shard, rows, passed) for shard, rows in page.rows.items()}
+        return (Batch.of(kept), passed) if passed else (page.batch, [])
+
+    def _going(self, shard: int, rows: Sequence[Row], passed: list[Row]) -> list[Row]:
+        """Those of a shard's messages that may go; of a topic, what comes behind one that may not may not either."""
+        shut = set(self.checkpoints.trails.of.get(shard, ()))
+        room: dict[str, int | None] = {}
+        kept = []
+        for row in rows:
+            topic = row[3]
+            if topic not in shut and topic not in room:
+                room[topic] = self.flow.room(topic)
+            left = 0 if topic in shut else room[topic]
+            if left == 0:
+                shut.add(topic)
+                passed.append(row)
+                continue
+            if left is not None:
+                room[topic] = left - 1
+                self.flow.took(topic, 1)
+            kept.append(row)
+        return kept
+
+    def _leave_behind(self, page: Page, passed: Sequence[Row], delivered: Delivered) -> None:
+        """Let topics have a trail of their own where messages were passed over."""
+        first: dict[tuple[int, str], int] = {}
+        for row in passed:
+            if not self.checkpoints.trails.has(row[0], row[3]):
+                first.setdefault((row[0], row[3]), row[1])
+        for shard in self.checkpoints.trails.begin(page, first, delivered.stuck):
+            self._progress.unrecorded.setdefault(shard, 0)
+
+    def _follow_trails(self) -> bool:
+        """Publish a page of a topic that is behind and may go on, of each in its turn; return whether there was one."""
+        if self.custody.full or self._locked_out:
+            return False
+        topics = sorted(self.checkpoints.trails.topics)
+        turns = [topic for topic in topics if topic > self._followed] + topics
+        for topic in turns[: len(topics)]:
+            room = self.flow.worth_a_read(topic)
+            if room == 0:
+                continue
+            positions = self.checkpoints.trails.follow(topic, self._progress.positions)
+            if positions:
+                self._followed = topic
+                return self._follow(topic, positions, room)
+        return False
+
+    def _follow(self, topic: str, positions: dict[int, Position], room: int | None) -> bool:
+        floor = self.checkpoints.floor
+        page = self._read(lambda: self.behind.of_topic(topic, positions, floor, room))
+        if page is None or (page.unflushed and not self.durability.wait(page.unflushed, self._worth_waiting)):
+            return False
+        delivered = Delivered()
+        if page.count:
+            self.flow.took(topic, page.count)
+            delivered = self.delivery.deliver(page.batch, self.custody.waits, self._still_ours)
+        self.checkpoints.trails.move(topic, page, delivered.stuck, self._progress.positions)
+        published = Counter(row[0] for rows in delivered.published for row in rows if not _beyond(row, delivered))
+        for shard in page.after:
+            self._progress.unrecorded[shard] = self._progress.unrecorded.get(shard, 0) + published[shard]
+        self._settled(page, delivered)
+        if delivered.broker is None:
+            self._setbacks.overcome()
+        else:
+            self._suffer(page, delivered.broker)
+        return True
 
     def _suffer(self, page: Page, reason: str) -> None:
         """Pause; what was not acknowledged is read again from the table."""
@@ -273,9 +379,14 @@ class Relay:
         self.tell(events.BrokerSilent(reason, page.count, self._setbacks.count))
         time.sleep(pause)
 
-    def _settle(self, page: Page, delivered: Delivered) -> None:
-        """Move behind what was published or has to wait; what has to wait is recorded before anything else happens."""
-        self._progress.settle(page, delivered.stuck, settled_of(delivered))
+    def _settle(self, page: Page, delivered: Delivered, passed: Sequence[Row] = ()) -> None:
+        """Move behind what was published, has to wait or was passed over."""
+        unpublished = settled_of(delivered) + Counter(row[0] for row in passed if not _beyond(row, delivered))
+        self._progress.settle(page, delivered.stuck, unpublished)
+        self._settled(page, delivered)
+
+    def _settled(self, page: Page, delivered: Delivered) -> None:
+        """Tell what was published; what has to wait is recorded before anything else happens."""
         if delivered.count:
             self._published += delivered.count
             self.tell(events.Published(delivered.count))
@@ -320,6 +431,14 @@ class Relay:
         now, pace = time.monotonic(), self.pace
         duties = [self._surveyed + SURVEY_SECONDS - now]
         duties += [self.custody.retries.seconds_until_due()]
+        if not self.custody.full:
+            # Not at once: a topic may have to wait for its shard.
+            duties += [max(0.005, self.flow.seconds_until(topic)) for topic in self.checkpoints.trails.topics]
         wait = self._progress.wait(now, pace.checkpoint_seconds, pace.checkpoint_messages)
         duties += [wait] if wait is not None else []
         return max(0.0, min(duties))
+
+
+def _beyond(row: Row, delivered: Delivered) -> bool:
+    """Whether a message stands behind a stuck one of its shard, and is read once more."""
+    return row[1] >= delivered.stuck.get(row[0], row[1] + 1)

@@ -10,7 +10,7 @@ MISSING_RIGHTS = """
 -- missing_rights: what the relay's role may not do, of what it must
 select format('%s on %s', wanted.privilege, wanted.relation)
 from (values ('select', 'outbox.message'), ('select', 'outbox.checkpoint'), ('insert', 'outbox.checkpoint'),
-             ('select', 'outbox.snapshot'), ('insert', 'outbox.snapshot'),
+             ('select', 'outbox.snapshot'), ('insert', 'outbox.snapshot'), ('select', 'outbox.topic_rule'),
              ('select', 'outbox.held'), ('insert', 'outbox.held'), ('update', 'outbox.held')
      ) as wanted(privilege, relation)
 where not has_table_privilege(wanted.relation, wanted.privilege)

@@ -97,6 +97,14 @@ class Topic(BaseModel):
         ge=1,
         le=1_000,
     )
+    rate: float | None = _setting(
+        None,
+        "a number above 0, up to 1000000000",
+        "how many of its messages all relays together publish in a second at most; relay limit goes before it",
+        gt=0,
+        le=1_000_000_000,
+        allow_inf_nan=False,
+    )
 
     @field_validator("name")
     @classmethod

@@ -90,6 +90,19 @@ def _(event: events.TopicBack) -> None:
 
 
 @tell.register
+def _(event: events.TopicPaused) -> None:
+    log.warning(
+        "topic %s is paused: its messages wait in outbox.message, others go on (who and why: relay log)",
+        event.topic,
+    )
+
+
+@tell.register
+def _(event: events.TopicResumed) -> None:
+    log.info("topic %s is resumed: what waited is published in order", event.topic)
+
+
+@tell.register
 def _(event: events.ReadingPaused) -> None:
     log.error(
         "reading is paused, also for other topics: held_limit is %d, and so much waits: %s; it goes on once its topic "

@@ -11,7 +11,20 @@ depends_on = None
 
 HERE = Path(__file__).with_suffix("")
 
-PARTS = ("message", "checkpoint", "held", "retention", "state", "doorbell", "enqueue", "choice", "operate")
+PARTS = (
+    "message",
+    "checkpoint",
+    "held",
+    "retention",
+    "state",
+    "doorbell",
+    "enqueue",
+    "choice",
+    "erase",
+    "operate",
+    "flow",
+    "show",
+)
 """The scripts that make it, in this order."""
 
 

@@ -14,6 +14,7 @@ import typer
 
 from relay import __version__
 from relay.bench.parts import CATALOGUE
+from relay.cli import acts as cli_acts
 from relay.cli import operators as cli_operate
 from relay.cli.options import BOTH, DATABASE, KAFKA, Json, settings_of
 from relay.errors import RelayError, UserMistake
@@ -28,7 +29,7 @@ app = typer.Typer(
     help="Publish committed rows of outbox.message to Kafka: each at least once, none rolled back, in order per key.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -189,6 +190,7 @@ def prune(
 
 
 cli_operate.register(app)
+cli_acts.register(app)
 
 
 @app.command()

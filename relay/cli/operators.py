@@ -161,7 +161,7 @@ def _act(
     from relay.show_json import show_json
 
     if not dry_run:
-        _demand_answers(why, yes=yes)
+        demand_answers(why, yes=yes)
     database_url = settings_of(context, DATABASE).database_url
     with session(database_url) as connection:
         plan = operate.plan(connection, operate.Act(act), choice)
@@ -178,7 +178,7 @@ def _act(
         show_json({**plan.as_json(), "number": done.number, "done": done.messages, "dry_run": dry_run})
 
 
-def _demand_answers(why: str | None, *, yes: bool) -> None:
+def demand_answers(why: str | None, *, yes: bool) -> None:
     """Refuse, before anything is looked up, what would need an answer that nobody can give."""
     if why is not None and not why.strip():
         raise ChoiceError("--why is empty; allowed: a reason, which is recorded")

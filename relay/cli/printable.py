@@ -11,3 +11,13 @@ def printable(text: str) -> str:
         The same in one line, with such characters as in a Python string, `\x1b`.
     """
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+MOST = 300
+"""Characters of a text of others that a line has room for."""
+
+
+def short(text: str, most: int = MOST) -> str:
+    """Escape a text of others, and cut it: a key may be a megabyte long."""
+    rest = len(text) - most
+    return printable(text[:most]) + (f" … and {rest:,} characters more" if rest > 0 else "")

@@ -22,6 +22,8 @@ def status(found: Status) -> None:
     more = " or more" if found.pending_capped else ""
     oldest = f", the oldest for {found.oldest_pending_seconds:,.1f} s" if found.oldest_pending_seconds else ""
     console.print(f"pending: {found.pending:,}{more}{oldest}")
+    if found.paused:
+        console.print(f"paused:  {found.paused:,} at least; see relay log, relay resume")
     for state, count in found.held.items():
         console.print(f"held, {state}: {count:,}{' or more' if found.held_capped else ''}")
     console.print(f"relays:  {len(found.relays) or 'none is running'}")

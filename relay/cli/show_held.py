@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relay.cli.printable import printable
+from relay.cli.printable import printable, short
 from relay.operators.choice import told
 from relay.operators.failed import Failed, HeldMessage
 from relay.operators.operate import Act, Done, Plan
@@ -28,7 +28,7 @@ def failed(found: Failed, *, grouped: bool) -> None:
             f"{group.messages:,}",
             Text(group.state, STYLES.get(group.state, "")),
             Text(printable(group.topic)),
-            Text(printable(group.code or "-")),
+            Text(short(group.code or "-")),
             f"{group.held_since:%Y-%m-%d %H:%M:%S}",
         )
     console.print(table)
@@ -41,7 +41,7 @@ def failed(found: Failed, *, grouped: bool) -> None:
 
 
 def _message(console: Console, message: HeldMessage, found: Failed) -> None:
-    key = "without a key" if message.key is None else f"key {printable(message.key)}"
+    key = "without a key" if message.key is None else f"key {short(message.key)}"
     console.print(
         Text.assemble(
             (message.state, STYLES.get(message.state, "")),
@@ -56,7 +56,7 @@ def _message(console: Console, message: HeldMessage, found: Failed) -> None:
     _say(console, f"    {', '.join(facts)}")
     if message.error is not None:
         code = f"{message.code}: " if message.code else ""
-        _say(console, f"    {printable(code + message.error)}")
+        _say(console, f"    {short(code + message.error, 1_000)}")
 
 
 def plan(plan: Plan, *, to_errors: bool) -> None:
@@ -64,9 +64,9 @@ def plan(plan: Plan, *, to_errors: bool) -> None:
     console = terminal(to_errors=to_errors)
     kind = "sent" if plan.choice.sent else "held" if plan.act is Act.DISCARD else "failed"
     if not plan.messages:
-        _say(console, f"nothing to {plan.act}: there are no {kind} messages {plan.choice.in_words()}")
+        _say(console, f"nothing to {plan.act}: there are no {kind} messages {short(plan.choice.in_words())}")
         return
-    _say(console, f"{plan.act} {plan.messages:,} {kind} messages {plan.choice.in_words()}:")
+    _say(console, f"{plan.act} {plan.messages:,} {kind} messages {short(plan.choice.in_words())}:")
     table = Table("messages", "topic", "state")
     for part in plan.parts:
         table.add_row(f"{part.messages:,}", Text(printable(part.topic)), Text(part.state, STYLES.get(part.state, "")))

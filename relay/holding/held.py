@@ -109,6 +109,7 @@ select array(select distinct topic from outbox.held
         cross join lateral (
             select due_at from outbox.held
             where shard = ours.shard and settled_as is null and due_at > '-infinity' and due_at < 'infinity'
+              and topic <> all (%(stopped)s::text[])
             order by due_at limit 1
         ) as first)
 """
@@ -125,7 +126,7 @@ with due as (
     from unnest(%(shards)s::smallint[]) as ours(shard)
     cross join lateral (
         select * from outbox.held h
-        where h.shard = ours.shard and h.settled_as is null and {when}
+        where h.shard = ours.shard and h.settled_as is null and {when} and h.topic <> all (%(stopped)s::text[])
           and not exists (
               select from outbox.held first
               where first.topic = h.topic and first.scope = 'topic' and first.seq < h.seq
@@ -214,6 +215,8 @@ class Held:
         walk_indexes(connection)
         self._rows = rows
         self._size = size
+        self.stopped: list[str] = []
+        """Topics of which nothing may be sent now."""
 
     def load(self, shards: Collection[int]) -> set[Queue]:
         """Read behind what others wait in some shards. Call it only once they are leased."""
@@ -221,7 +224,7 @@ class Held:
 
     def look(self, shards: Collection[int]) -> Look:
         """Look whether there is anything to do."""
-        found = self._connection.execute(LOOK, {"shards": list(shards)}).fetchone()
+        found = self._connection.execute(LOOK, {"shards": list(shards), "stopped": self.stopped}).fetchone()
         assert found is not None
         return Look(frozenset(found[0]), found[1])
 
@@ -243,7 +246,9 @@ class Held:
 
     def _due(self, statement: LiteralString, shards: Collection[int], rows: int) -> Due:
         found: list[Any] = self._connection.execute(
-            statement, {"shards": list(shards), "rows": rows, "bytes": self._size}, binary=True
+            statement,
+            {"shards": list(shards), "rows": rows, "bytes": self._size, "stopped": self.stopped},
+            binary=True,
         ).fetchall()
         failed = {row[1]: row[13] for row in found if row[12]}
         replays = frozenset(row[1] for row in found if row[14])

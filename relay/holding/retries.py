@@ -8,9 +8,10 @@ which records it: nothing here writes to the database.
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from relay.flow import GATHER_SECONDS, Flow
 from relay.holding.held import Due, Held, Look
 from relay.publishing.delivery import Delivery
 from relay.publishing.outcome import Delivered
@@ -45,15 +46,24 @@ class Retries:
     Args:
         held: the table.
         make_delivery: makes what they are sent with, when it is needed for the first time.
+        flow: which topics may go, and how fast.
+        behind: whether a message of a shard and topic, by its number, may stand behind older ones that are not sent.
         clock: seconds that only go forward.
     """
 
     def __init__(
-        self, held: Held, make_delivery: Callable[[], Delivery], clock: Callable[[], float] = time.monotonic
+        self,
+        held: Held,
+        make_delivery: Callable[[], Delivery],
+        flow: Flow,
+        behind: Callable[[int, str, int], bool] = lambda *_: False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._held = held
         self._make_delivery = make_delivery
         self._delivery: Delivery | None = None
+        self._flow = flow
+        self._behind = behind
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "outbox-retries")
         self._under_way: Future[Delivered] | None = None
@@ -62,6 +72,8 @@ class Retries:
         self._permit = Permit(1, self._sure)
         self._next_look = self._next_sweep = self._next_costly_sweep = 0.0
         self._turn = 0
+        self._slowed = False
+        """Whether a rate kept something back at the last looks."""
         self.nothing_due = False
         """Whether nothing was due when all was looked at, and nothing was set aside or settled since."""
 
@@ -111,12 +123,14 @@ class Retries:
         now = self._clock()
         if self._under_way is not None or now < self._next_look:
             return None
+        self._held.stopped = self._flow.stopped(self._flow.limited)
         found = self._held.look(shards)
         # On the lease session: it answers, so the shards are ours.
         self.renew(now)
+        self._slowed = self._slowed and bool(self._held.stopped)
         self._begin(self._choose(shards, timed=found.seconds is not None and found.seconds <= 0))
         wanted = LOOK_SECONDS if found.seconds is None or found.seconds <= 0 else min(LOOK_SECONDS, found.seconds)
-        self._next_look = self._clock() + wanted
+        self._next_look = self._clock() + (min(wanted, GATHER_SECONDS) if self._slowed else wanted)
         return found
 
     def _choose(self, shards: Collection[int], *, timed: bool) -> Due:
@@ -124,11 +138,21 @@ class Retries:
         kinds = (self._held.failed, self._held.scheduled) if timed else (_none, _none)
         reads: list[Callable[[Collection[int]], Due]] = [*kinds, self._sweep]
         for turn in range(self._turn, self._turn + len(reads)):
-            due = reads[turn % len(reads)](shards)
+            due = self._admitted(reads[turn % len(reads)](shards))
             if due.rows:
                 self._turn = (turn + 1) % len(reads)
                 return due
         return Due()
+
+    def _admitted(self, due: Due) -> Due:
+        """Keep what may go now: as much as its topic's rate allows, and nothing before what it was written behind."""
+        if not due.rows:
+            return due
+        passing = {row[1] for row in due.rows if row[1] not in due.replays and self._behind(row[0], row[3], row[1])}
+        rows = [row for row in due.rows if row[1] not in passing] if passing and not due.failed else due.rows
+        admitted = self._flow.admit(rows) if self._flow.limited else rows
+        self._slowed = self._slowed or len(admitted) < len(rows)
+        return replace(due, rows=admitted)
 
     def _sweep(self, shards: Collection[int]) -> Due:
         began = self._clock()
@@ -139,7 +163,8 @@ class Retries:
         self._next_sweep = 0.0 if due.rows else now + SWEEP_SECONDS
         costly = not due.rows and now - began > CHEAP_SECONDS
         self._next_costly_sweep = now + SWEEP_SHARE * (now - began) if costly else 0.0
-        self.nothing_due = True
+        # What a rate holds back is due all the same, and goes in a moment.
+        self.nothing_due = not self._slowed and set(self._held.stopped) <= self._flow.rules.paused
         return due
 
     def _begin(self, due: Due) -> None:

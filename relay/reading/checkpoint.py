@@ -20,6 +20,7 @@ from psycopg import errors
 from relay.errors import LeaseLost, PositionsForeign
 from relay.message import Horizon, Position
 from relay.reading import origin
+from relay.reading.trails import Trails, floors
 
 READ_FLOOR = """
 -- read_floor
@@ -35,7 +36,7 @@ LOAD_POSITIONS = """
 -- load_positions: a transaction that `seen` does not know draws numbers above the floor, or the sequence was restarted
 select newest.shard, newest.batch, newest.upto,
        seen.taken::text, seen.floor, seen.id, target.taken::text, target.floor, target.id, seen.system_identifier,
-       coalesce(lowest.xid >= pg_snapshot_xmax(seen.taken) and lowest.seq <= seen.floor, false) as reused
+       newest.ahead, coalesce(lowest.xid >= pg_snapshot_xmax(seen.taken) and lowest.seq <= seen.floor, false) as reused
 from unnest(%(shards)s::smallint[]) as wanted(shard)
 cross join lateral (
     select * from outbox.checkpoint where shard = wanted.shard order by batch desc limit 1
@@ -59,11 +60,12 @@ with recorded as (
     union all
     select * from unnest(%(known)s::bigint[], %(known_taken)s::text[], %(known_floors)s::bigint[])
 )
-insert into outbox.checkpoint (shard, batch, seen, target, upto, sent)
-select p.shard, p.batch, seen.id, target.id, p.upto, p.sent
+insert into outbox.checkpoint (shard, batch, seen, target, upto, ahead, sent)
+select p.shard, p.batch, seen.id, target.id, p.upto, p.ahead, p.sent
 from unnest(%(shards)s::smallint[], %(batches)s::bigint[], %(seen)s::text[], %(seen_floors)s::bigint[],
-            %(targets)s::text[], %(target_floors)s::bigint[], %(uptos)s::bigint[], %(sent)s::bigint[])
-     as p(shard, batch, seen, seen_floor, target, target_floor, upto, sent)
+            %(targets)s::text[], %(target_floors)s::bigint[], %(uptos)s::bigint[], %(ahead)s::jsonb[],
+            %(sent)s::bigint[])
+     as p(shard, batch, seen, seen_floor, target, target_floor, upto, ahead, sent)
 join horizon as seen on seen.taken = p.seen and seen.floor = p.seen_floor
 left join horizon as target on target.taken = p.target and target.floor = p.target_floor
 returning shard, seen, target
@@ -83,6 +85,9 @@ class Checkpoints:
         self._newest: dict[int, Position] = {}
         self._rows: dict[Horizon, int] = {}
         self._system = self._number(READ_SYSTEM)
+        self.trails = Trails()
+        """How far the topics are that are behind their shards: loaded with the positions, recorded with every
+        checkpoint of their shard. Whoever moves the positions moves these."""
         self.floor = 0
         """The newest floor that is safe with every snapshot taken from now on; 0 always is."""
 
@@ -96,14 +101,29 @@ class Checkpoints:
         found = self._connection.execute(LOAD_POSITIONS, {"shards": list(shards)}).fetchall()
         number = self._number(READ_FLOOR)
         positions = {}
-        for shard, batch, upto, taken, floor, row, target_taken, target_floor, target_row, system, reused in found:
+        for (
+            shard,
+            batch,
+            upto,
+            taken,
+            floor,
+            row,
+            target_taken,
+            target_floor,
+            target_row,
+            system,
+            ahead,
+            reused,
+        ) in found:
             seen = Horizon(taken, floor)
             target = None if target_row is None else Horizon(target_taken, target_floor)
             self._check_origin(system, reused)
-            check_sequence(number, max(floor, target_floor or 0))
-            positions[shard] = Position(seen, target, upto)
+            recorded = Position(seen, target, upto)
+            self.trails.drop([shard])
+            positions[shard] = recorded if ahead is None else self.trails.read(shard, ahead)
+            check_sequence(number, max(floors(positions[shard], self.trails.of.get(shard, {}).values())))
             self._batches[shard] = batch
-            self._remember(shard, positions[shard], row, target_row)
+            self._remember(shard, recorded, row, target_row)
         if missing := set(shards) - positions.keys():
             raise PositionsForeign(origin.nothing_is_published(origin.no_position(missing)))
         return positions
@@ -126,7 +146,9 @@ class Checkpoints:
         candidate = self._number(READ_FLOOR)
         check_sequence(candidate, self.floor)
         try:
-            rows = self._together(self._parameters(positions, sent), also)
+            everywhere = {shard: self.trails.furthest_behind(shard, at) for shard, at in positions.items()}
+            ahead = [self.trails.written(shard, at) for shard, at in positions.items()]
+            rows = self._together({**self._parameters(everywhere, sent), "ahead": ahead}, also)
         except errors.UniqueViolation as error:
             raise LeaseLost("another relay has appended a checkpoint of a shard leased here") from error
         if len(rows) != len(positions):
@@ -134,7 +156,7 @@ class Checkpoints:
         self.floor = candidate
         for shard, seen, target in rows:
             self._batches[shard] += 1
-            self._remember(shard, positions[shard], seen, target)
+            self._remember(shard, everywhere[shard], seen, target)
         self._forget()
 
     def _together(self, parameters: dict[str, Any], also: Callable[[], None] | None) -> list[Any]:
@@ -145,7 +167,7 @@ class Checkpoints:
             also()
             return self._commit(parameters)
 
-    def drop(self, shards: Iterable[int]) -> None:
+    def drop(self, shards: Collection[int]) -> None:
         """End with shards that are given up: their newest checkpoints are others' now, and so may be pruned.
 
         A snapshot's row is referred to anew only while the newest checkpoint of a shard leased here refers to it: then
@@ -154,6 +176,7 @@ class Checkpoints:
         """
         for shard in shards:
             self._newest.pop(shard, None)
+        self.trails.drop(shards)
         self._forget()
 
     def _commit(self, parameters: dict[str, Any]) -> list[Any]:

@@ -78,6 +78,16 @@ READ_NEW: LiteralString = READ.replace("{rows}", NEW_ROWS)
 costs."""
 
 
+READ_TOPIC: LiteralString = (
+    READ_PAGE.replace("read_page", "read_page_of_topic")
+    .replace("where xid = late.xid", "where topic = %(topic)s and xid = late.xid")
+    .replace(
+        "where shard = p.shard and seq > greatest", "where topic = %(topic)s and shard = p.shard and seq > greatest"
+    )
+)
+"""Reads both ranges of one topic alone; by the same indexes, past what is of others."""
+
+
 LOCK_TIMEOUT = "1s"
 """How long a read waits for somebody who has locked the table: whoever waits for the read has other duties too."""
 
@@ -106,6 +116,29 @@ class Reader:
     def close(self) -> None:
         """End the session."""
         self._connection.close()
+
+    def of_topic(self, topic: str, positions: Mapping[int, Position], floor: int, most: int | None) -> Page:
+        """Read what is due of one topic, in one round trip.
+
+        Args:
+            topic: the topic.
+            positions: where it stands in each shard; at least one.
+            floor: as for `read`.
+            most: at most so many messages of all shards together; None for a page.
+
+        Raises:
+            As `read`.
+        """
+        shards = self._rotated(sorted(positions))
+        fitting = self._limits(len(shards), None)["page"]
+        most = min(most or fitting, fitting)
+        limits = {"rows": most, "page": most, "bytes": self._size}
+        answer: list[Any] = self._connection.execute(
+            READ_TOPIC, {**_parameters(shards, positions), **limits, "topic": topic}, prepare=True, binary=True
+        ).fetchall()
+        page = _page(answer, shards, positions, floor, limits, replicated=self._replicated)
+        self._learn(page)
+        return page
 
     def read(self, positions: Mapping[int, Position], floor: int, *, rows: int | None = None) -> Page:
         """Read what is due for some shards, in one round trip.

@@ -21,7 +21,7 @@ from relay.reading import origin
 from relay.restoring.rebase_plan import Marks, Plan, Reason
 
 POSITION: LiteralString = """position as (
-    select every.shard::smallint as shard, newest.batch, newest.sent_at, newest.upto,
+    select every.shard::smallint as shard, newest.batch, newest.sent_at, newest.upto, newest.ahead,
            seen.taken as seen, seen.floor, seen.system_identifier, target.taken as target, target.floor as target_floor
     from generate_series(0, outbox.shard_count() - 1) as every(shard)
     left join lateral (
@@ -37,7 +37,8 @@ JUDGED: LiteralString = """with {position}, judged as (
            or p.target is not null and m.xid >= pg_snapshot_xmax(p.target) and m.seq <= p.target_floor as is_hidden,
            case
                when h.seq is not null then null
-               when not coalesce(outbox.covers(p.seen, p.target, p.upto, m.xid, m.seq), false) then 'uncovered'
+               when not coalesce(outbox.covers_topic(p.seen, p.target, p.upto, p.ahead, m.topic, m.xid, m.seq), false)
+                   then 'uncovered'
                when not %(foreign)s then null
                when m.seq > %(drawn)s then 'above'
                when m.created_at > %(newest)s then 'since'

@@ -8,7 +8,7 @@ newest checkpoint of their shard does not cover. Messages published since that c
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -26,12 +26,13 @@ COUNTED = 80_000
 PATIENCE = "5s"
 """How long a count may take: one transaction that writes millions of rows hides the pending ones among its own."""
 
-READ_PENDING = """
+COUNT: LiteralString = """
 -- read_pending: per shard, the rows that are visible now and not covered by its newest checkpoint, up to a number.
 -- Three ranges make up all of them: above both marks; below, of the transactions that a snapshot lists as in progress;
 -- and between the target's floor and upto, of those that the target does not know at all.
-with position as (
-    select newest.shard, newest.sent_at, newest.upto, seen.taken as seen, seen.floor,
+-- Where topics are behind their shard (paused, or over their rate), each is counted from where it stands itself.
+with newest as (
+    select newest.shard, newest.sent_at, newest.upto, newest.ahead, seen.taken as seen, seen.floor,
            target.taken as target, target.floor as target_floor
     from generate_series(0, outbox.shard_count() - 1) as every(shard)
     cross join lateral (
@@ -39,6 +40,19 @@ with position as (
     ) as newest
     join outbox.snapshot as seen on seen.id = newest.seen
     left join outbox.snapshot as target on target.id = newest.target
+), position as (
+    select shard, sent_at, null as topic, null::jsonb as behind, seen, floor, target, target_floor, upto
+    from newest where ahead is null
+    union all
+    select shard, sent_at, each.topic, each.behind, (each.at ->> 'seen')::pg_snapshot, (each.at ->> 'floor')::bigint,
+           (each.at ->> 'target')::pg_snapshot, (each.at ->> 'target_floor')::bigint, (each.at ->> 'upto')::bigint
+    from newest
+    cross join lateral (
+        select null as topic, ahead -> 'behind' as behind, ahead -> 'main' as at
+        union all
+        select key, null, value from jsonb_each(ahead -> 'behind')
+    ) as each
+    where ahead is not null
 )
 select p.shard, p.sent_at, count(due.created_at),
        extract(epoch from clock_timestamp() - min(due.created_at))::float8
@@ -47,6 +61,7 @@ left join lateral (
     (
         select created_at from outbox.message
         where shard = p.shard and seq > greatest(p.floor, p.upto) and not pg_visible_in_snapshot(xid, p.seen)
+          and {which}
         order by seq limit %(limit)s
     )
     union all
@@ -57,6 +72,7 @@ left join lateral (
             select created_at from outbox.message
             where xid = late.xid and shard = p.shard and seq <= greatest(p.floor, p.upto)
               and seq > case when pg_visible_in_snapshot(late.xid, p.target) then p.upto else 0 end
+              and {which}
             order by seq limit %(limit)s
         ) as late_row
         limit %(limit)s
@@ -66,11 +82,26 @@ left join lateral (
         select created_at from outbox.message
         where shard = p.shard and seq > greatest(p.floor, p.target_floor) and seq <= p.upto
           and xid >= pg_snapshot_xmax(p.target)
+          and {which}
         order by seq limit %(limit)s
     )
 ) as due on true
 group by p.shard, p.sent_at
 order by p.shard
+""".replace(
+    "{which}", "(p.topic is null or topic = p.topic) and (p.behind is null or not p.behind ? topic) and {which}"
+)
+
+READ_PENDING: LiteralString = COUNT.replace("{which}", "topic <> all (%(paused)s::text[])")
+
+READ_PAUSED: LiteralString = COUNT.replace("read_pending", "read_paused").replace(
+    "{which}", "topic = any (%(paused)s::text[])"
+)
+"""The same of the topics that are paused, whose messages wait for an operator and not for a relay."""
+
+READ_PAUSED_TOPICS = """
+-- read_paused_topics
+select topic from outbox.topic_rule where paused_at is not null
 """
 
 READ_HOLDERS = """
@@ -136,6 +167,8 @@ class Status:
     oldest_pending_seconds: float | None
     held: Mapping[str, int]
     held_capped: bool
+    paused: int
+    """Messages that wait because an operator has paused their topic; not among the pending."""
     relays: Sequence[RelayStatus]
     shards: Sequence[ShardStatus]
 
@@ -187,9 +220,20 @@ def _read(connection: "psycopg.Connection", most: int) -> Status:
     (shards,) = connection.execute(READ_SHARDS).fetchall()[0]
     limit = max(1, most // shards)
     holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
-    counts = connection.execute(READ_PENDING, {"limit": limit}).fetchall()
+    paused = [topic for (topic,) in connection.execute(READ_PAUSED_TOPICS).fetchall()]
+    asked = {"limit": limit, "paused": paused}
+    counts = connection.execute(READ_PENDING, asked).fetchall()
+    stopped = connection.execute(READ_PAUSED, asked).fetchall() if paused else []
     held: dict[str, int] = dict(connection.execute(READ_HELD, {"most": most}).fetchall())
-    return summarise(holders, sessions(connection), counts, limit, held=held, most=most)
+    return summarise(
+        holders,
+        sessions(connection),
+        counts,
+        limit,
+        held=held,
+        most=most,
+        paused=sum(count for _, _, count, _ in stopped),
+    )
 
 
 def summarise(
@@ -200,6 +244,7 @@ def summarise(
     *,
     held: Mapping[str, int],
     most: int,
+    paused: int = 0,
 ) -> Status:
     """Put together what was read; pure.
 
@@ -210,6 +255,7 @@ def summarise(
         limit: up to how many messages of a shard were counted in each of the ranges.
         held: how many messages are set aside, by state.
         most: up to how many of them were counted.
+        paused: how many messages of paused topics wait, counted as far as `limit` says.
     """
     names: dict[int, str] = {}
     leases: dict[int, int] = {}
@@ -228,6 +274,7 @@ def summarise(
         oldest_pending_seconds=max((max(0.0, age) for *_, age in counts if age is not None), default=None),
         held=held,
         held_capped=sum(held.values()) >= most,
+        paused=paused,
         relays=[
             _relay(name, sorted(shard for shard, holder in leases.items() if holder == pid), silent.get(pid))
             for pid, name in names.items()

@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from relay.events import Event
+from relay.flow import Flow
 from relay.hold import Hold, Scope
 from relay.holding.custody import Custody
 from relay.holding.held import Held
@@ -27,7 +28,7 @@ def kafka() -> Kafka:
 @pytest.fixture
 def retries(held: Held, kafka: Kafka) -> Iterator[Retries]:
     delivery = Delivery(kafka, KafkaAlone(kafka), Policy(Rule(OnFailure.BLOCK_KEY, 3)))
-    with closing(Retries(held, lambda: delivery)) as made:
+    with closing(Retries(held, lambda: delivery, Flow())) as made:
         yield made
 
 

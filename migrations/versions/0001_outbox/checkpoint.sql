@@ -16,12 +16,16 @@ create table outbox.snapshot (
 
 -- create_checkpoint: append-only. A shard's position is its newest row: everything visible in `seen` was sent, and of
 -- what is visible in `target` everything up to `upto`. Two relays cannot both append one batch: the primary key refuses.
+-- `ahead` is null but where a topic is paused or over its rate: then the position is that of the topic that is furthest
+-- behind, so that whoever knows of it alone errs on the safe side, and `ahead` has those of all: `main`, and by topic
+-- `behind`, for topics that are not as far. Whole, with their snapshots: nothing else refers to these.
 create table outbox.checkpoint (
     shard   smallint    not null,
     batch   bigint      not null,
     seen    bigint      not null,
     target  bigint,
     upto    bigint      not null,
+    ahead   jsonb,
     sent    bigint      not null,
     sent_at timestamptz not null default clock_timestamp(),
     primary key (shard, batch)

@@ -77,8 +77,8 @@ as $function$
     cross join lateral (
         -- Where the checkpoints do not reach back that far, from the beginning.
         select coalesce(found.seen, '1:1:'), coalesce(found.floor, 0), found.target, found.target_floor,
-               coalesce(found.upto, 0)
-    ) as early(seen, floor, target, target_floor, upto)
+               coalesce(found.upto, 0), found.ahead
+    ) as early(seen, floor, target, target_floor, upto, ahead)
     cross join lateral (
         select m.xid, m.shard, m.seq, m.id, m.topic, m.key from outbox.message m
         where m.shard = every.shard and m.seq > greatest(early.floor, early.upto)
@@ -96,7 +96,9 @@ as $function$
         where m.shard = every.shard and m.seq > greatest(early.floor, early.target_floor) and m.seq <= early.upto
           and m.xid >= pg_snapshot_xmax(early.target)
     ) as m
-    where outbox.covers(late.seen, late.target, late.upto, m.xid, m.seq)
+    where outbox.covers_topic(late.seen, late.target, late.upto, late.ahead, m.topic, m.xid, m.seq)
+      and (early.ahead is null
+           or not outbox.covers_topic(early.seen, early.target, early.upto, early.ahead, m.topic, m.xid, m.seq))
 $function$;
 
 -- create_passed: the same; from the beginning, in one walk through all that is kept, where there is no first time
@@ -114,7 +116,7 @@ begin
         from outbox.shards_of(of_key) as every(shard)
         cross join lateral outbox.position_before(every.shard, before) as late
         join outbox.message m on m.shard = every.shard
-        where outbox.covers(late.seen, late.target, late.upto, m.xid, m.seq);
+        where outbox.covers_topic(late.seen, late.target, late.upto, late.ahead, m.topic, m.xid, m.seq);
 end
 $function$;
 
@@ -143,7 +145,8 @@ begin
               and not exists (
                   select from outbox.held h
                   where h.shard = s.shard and h.seq = s.seq and num_nulls(h.settled_as) = 1
-              );
+              )
+              and not exists (select from outbox.erased e where e.shard = s.shard and e.seq = s.seq);
         return;
     end if;
     return query
@@ -155,6 +158,8 @@ begin
               where h.shard = m.shard and h.seq = m.seq
                 and (h.replay is null or h.settled_as is null or h.first_sent_at is not null)
           )
+          -- A tombstone is all that would come of it.
+          and not exists (select from outbox.erased e where e.shard = m.shard and e.seq = m.seq)
         union all
         select h.shard, h.seq, h.id, h.topic, h.key
         from outbox.held h
@@ -166,7 +171,8 @@ begin
                or not exists (select from outbox.message m where m.shard = h.shard and m.seq = h.seq))
           and (choice.topic is null or h.topic = choice.topic) and (choice.key is null or h.key = choice.key)
           and (choice.after is null or first_sent.at >= choice.after)
-          and (choice.before is null or first_sent.at < choice.before);
+          and (choice.before is null or first_sent.at < choice.before)
+          and not exists (select from outbox.erased e where e.shard = h.shard and e.seq = h.seq);
 end
 $function$;
 

@@ -23,6 +23,8 @@ drop function outbox.enqueue(text, jsonb, text, text, jsonb, uuid, timestamptz);
 drop function outbox.enqueue_bytes(text, bytea, text, text, text, jsonb, uuid, timestamptz);
 
 -- drop_functions_of_operators
+drop function outbox.pause, outbox.resume, outbox.limit, outbox.rule, outbox.known_topics, outbox.not_obeying;
+drop function outbox.show, outbox.acts_on, outbox.erase, outbox.key_in_place;
 drop function outbox.replay, outbox.discard, outbox.carry_out, outbox.demand_all, outbox.publish_anew,
     outbox.settle_discarded, outbox.make_due, outbox.why_not, outbox.told, outbox.chosen, outbox.chosen_sent,
     outbox.passed, outbox.passed_since, outbox.shards_of, outbox.demand_choice;
@@ -32,13 +34,16 @@ drop type outbox.choice;
 drop view outbox.message_state;
 drop view outbox.held_state;
 drop function outbox.position_before(smallint, timestamptz);
-drop function outbox.sent_at(smallint, xid8, bigint);
+drop function outbox.sent_at(smallint, text, xid8, bigint);
+drop function outbox.covers_topic(pg_snapshot, pg_snapshot, bigint, jsonb, text, xid8, bigint);
 drop function outbox.covers(pg_snapshot, pg_snapshot, bigint, xid8, bigint);
 drop table outbox.checkpoint;
 drop table outbox.snapshot;
 drop table outbox.message;
 drop table outbox.held;
 drop table outbox.operator_act;
+drop table outbox.topic_rule;
+drop table outbox.erased;
 drop table outbox.rotation;
 drop function outbox.ring();
 

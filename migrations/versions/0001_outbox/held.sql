@@ -74,3 +74,12 @@ create table outbox.operator_act (
     choice   jsonb       not null default '{}',
     messages bigint      not null default 0
 );
+
+-- create_topic_rule: the topics that operators have paused or limited, in messages a second. `act` is the newest act on it:
+-- the highest of all is what relays say that they obey.
+create table outbox.topic_rule (
+    topic     text             not null primary key,
+    paused_at timestamptz,
+    rate      double precision check (rate > 0 and rate < 'infinity'),
+    act       bigint           not null
+);

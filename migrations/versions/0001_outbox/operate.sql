@@ -30,6 +30,7 @@ begin
       and (h.scope = 'topic' or h.scope = 'key' and h.key = message.key)
     order by h.seq limit 1;
     return case
+        when exists (select from outbox.erased e where e.id = of_id) then 'was erased: there is nothing left to send'
         when message.state = 'sent' and held.replay is not null and held.settled_as is null and held.failed_at is null
             then format('is being published anew already, by act %s', held.replay)
         when message.state = 'sent' and held.replay is not null and held.settled_as is null

@@ -6,9 +6,22 @@ create function outbox.covers(seen pg_snapshot, target pg_snapshot, upto bigint,
     return pg_visible_in_snapshot(xid, seen)
         or (target is not null and seq <= upto and pg_visible_in_snapshot(xid, target));
 
+-- create_covers_topic: the same, where some topics may not be as far as the others
+create function outbox.covers_topic(
+    seen pg_snapshot, target pg_snapshot, upto bigint, ahead jsonb, topic text, xid xid8, seq bigint
+) returns boolean
+    language sql immutable parallel safe
+    return case
+        when ahead is null then outbox.covers(seen, target, upto, xid, seq)
+        else (
+            select outbox.covers((p.at ->> 'seen')::pg_snapshot, (p.at ->> 'target')::pg_snapshot,
+                                 (p.at ->> 'upto')::bigint, xid, seq)
+            from (select coalesce(ahead -> 'behind' -> topic, ahead -> 'main')) as p(at)
+        ) end;
+
 -- create_sent_at: when the first checkpoint that covers a row was written, null when none does. What a shard's
 -- checkpoints cover only ever grows, so it is found by halving.
-create function outbox.sent_at(of_shard smallint, xid xid8, seq bigint) returns timestamptz
+create function outbox.sent_at(of_shard smallint, of_topic text, xid xid8, seq bigint) returns timestamptz
     language plpgsql stable
 as $function$
 declare
@@ -19,7 +32,8 @@ declare
 begin
     select min(c.batch), max(c.batch) into low, high from outbox.checkpoint c where c.shard = of_shard;
     while low <= high loop
-        select c.batch, c.sent_at, outbox.covers(s.taken, t.taken, c.upto, $2, $3) as covers into probe
+        select c.batch, c.sent_at, outbox.covers_topic(s.taken, t.taken, c.upto, c.ahead, of_topic, $3, $4) as covers
+        into probe
         from outbox.checkpoint c
         join outbox.snapshot s on s.id = c.seen
         left join outbox.snapshot t on t.id = c.target
@@ -39,12 +53,12 @@ $function$;
 -- create_position_before: how far a shard was when a time came; now, where that is null. Where positions were recorded in
 -- another cluster, nobody knows what was sent, and nothing counts as sent.
 create function outbox.position_before(of_shard smallint, moment timestamptz)
-    returns table (seen pg_snapshot, floor bigint, target pg_snapshot, target_floor bigint, upto bigint)
+    returns table (seen pg_snapshot, floor bigint, target pg_snapshot, target_floor bigint, upto bigint, ahead jsonb)
     language sql stable
 as $function$
-    select s.taken, s.floor, t.taken, t.floor, newest.upto
+    select s.taken, s.floor, t.taken, t.floor, newest.upto, case when s.id is not null then newest.ahead end
     from (
-        select c.seen, c.target, c.upto from outbox.checkpoint c
+        select c.seen, c.target, c.upto, c.ahead from outbox.checkpoint c
         where c.shard = of_shard and (moment is null or c.sent_at < moment)
         order by c.batch desc limit 1
     ) as newest
@@ -94,21 +108,24 @@ create view outbox.message_state as
 select m.id, m.shard, m.seq, m.topic, m.key, m.type, m.created_at,
        case
            when h.replay is null and h.state is not null then h.state
-           when outbox.covers(p.seen, p.target, p.upto, m.xid, m.seq) then 'sent'
+           when outbox.covers_topic(p.seen, p.target, p.upto, p.ahead, m.topic, m.xid, m.seq) then 'sent'
+           when r.paused_at is not null then 'paused'
            else 'pending'
        end as state,
        case
            when h.replay is null and h.state is not null then case when h.state = 'sent' then h.settled_at end
            when h.first_sent_at is not null then h.first_sent_at
-           when outbox.covers(p.seen, p.target, p.upto, m.xid, m.seq) then outbox.sent_at(m.shard, m.xid, m.seq)
+           when outbox.covers_topic(p.seen, p.target, p.upto, p.ahead, m.topic, m.xid, m.seq)
+               then outbox.sent_at(m.shard, m.topic, m.xid, m.seq)
        end as sent_at
 from outbox.message m
 left join (
-    select every::smallint as shard, now.seen, now.target, now.upto
+    select every::smallint as shard, now.seen, now.target, now.upto, now.ahead
     from generate_series(0, outbox.shard_count() - 1) as every
     cross join lateral outbox.position_before(every::smallint, null) as now
 ) as p on p.shard = m.shard
 left join outbox.held_state h on h.shard = m.shard and h.seq = m.seq
+left join outbox.topic_rule r on r.topic = m.topic
 union all
 -- those that outlived retention; one that is published anew was sent before
 select h.id, h.shard, h.seq, h.topic, h.key, h.type, h.created_at,

@@ -1,0 +1,71 @@
+"""What docs/growth.md tells an operator to do keeps the order of every key."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
+
+from relay import migrate
+from relay.judge import read_topics
+from relay.operators.find import partition_of
+from tests.command import relay
+from tests.faults.world import World, wait_until, world
+
+
+@pytest.fixture
+def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
+    with world(database, kafka_brokers, topic, tmp_path) as made:
+        yield made
+
+
+def write(here: World, first: int) -> None:
+    for number in range(first, first + 5):
+        for key in range(12):
+            here.enqueue(1, key=f"k{key}", payload=str(number).encode())
+
+
+def test_partitions_are_added_in_order_by_the_documented_procedure(here: World, kafka_admin: AdminClient) -> None:
+    database = {"DATABASE_URL": here.database_url}
+    one = here.relay("one")
+    here.wait_until_owned(one=16)
+    write(here, 0)
+    wait_until(lambda: here.states() == {"sent": 60}, 20)
+    assert relay("pause", here.topic, "--why", "partitions", **database).returncode == 0
+    write(here, 5)
+    wait_until(lambda: here.states() == {"sent": 60, "paused": 60}, 20)
+    for done in kafka_admin.create_partitions([NewPartitions(here.topic, 7)]).values():
+        done.result(30)
+    told = relay(
+        "doctor", **database, KAFKA_BROKERS=here.brokers, RELAY_TOPICS=f'{{"{here.topic}": {{"partitions": 4}}}}'
+    )
+    assert "partitions 7" in told.stdout
+    one.terminate()
+    one.start()
+    here.wait_until_owned(one=16)
+    assert here.states() == {"sent": 60, "paused": 60}
+    assert relay("resume", here.topic, "--why", "partitions", **database).returncode == 0
+    wait_until(lambda: here.states() == {"sent": 120}, 20)
+    places: dict[str, list[int | None]] = defaultdict(list)
+    for seen in sorted(read_topics(here.brokers, [here.topic]), key=lambda seen: seen.id or ""):
+        places[str(seen.key)].append(seen.partition)
+    for key, partitions in places.items():
+        old, new = partition_of(key.encode(), 4), partition_of(key.encode(), 7)
+        assert partitions == [old] * 5 + [new] * 5
+
+
+def test_shard_count_is_changed_in_order_by_the_documented_procedure(here: World) -> None:
+    write(here, 0)
+    both = {"DATABASE_URL": here.database_url, "KAFKA_BROKERS": here.brokers}
+    assert relay("migrate", "--down", **both).returncode != 0
+    assert relay("drain", "--wait", "60", **both).returncode == 0
+    assert relay("migrate", "--down", **both).returncode == 0
+    migrate.upgrade(here.database_url, shards=40)
+    write(here, 5)
+    assert relay("drain", "--wait", "60", **both).returncode == 0
+    order: dict[str, list[str]] = defaultdict(list)
+    for seen in read_topics(here.brokers, [here.topic]):
+        order[str(seen.key)].append(str(seen.id))
+    assert len(order) == 12
+    assert all(len(ids) == 10 and ids == sorted(ids) for ids in order.values())
