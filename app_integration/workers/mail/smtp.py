@@ -14,6 +14,7 @@ a mail that ends the connection each time must not hold up all others; a server 
 import smtplib
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import parseaddr
 
 from app_integration.workers.settings import SmtpSettings
@@ -51,10 +52,17 @@ class Mailer:
             raise
 
     def close(self) -> None:
-        """End the connection."""
+        """Drop the connection, whatever state it is in."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
+
+    def leave(self) -> None:
+        """End the connection as one should."""
+        if self._server is not None:
+            with suppress(smtplib.SMTPException, OSError):
+                self._server.quit()
+        self.close()
 
     def _ready(self) -> smtplib.SMTP:
         """Give a connection on which a mail can begin: the one there is, if it still answers."""

@@ -5,7 +5,8 @@ database died in that moment, does the server get it again, with the same `Messa
 no other, for what was sent cannot be rolled back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from app_integration.contracts import KAFKA_TOPICS, Email
@@ -49,16 +50,27 @@ class Sending:
         self._mailer.send(mail.to, made)
 
 
-def worker(settings: SmtpSettings, backoff: Backoff = BACKOFF) -> Worker:
-    """Make the worker.
+    @contextmanager
+    def connected(self, *_: object) -> Iterator[None]:
+        """End the connection to the server when the worker ends."""
+        try:
+            yield
+        finally:
+            self._mailer.leave()
+
+
+def worker(settings: SmtpSettings, backoff: Backoff = BACKOFF) -> tuple[Worker, Sequence[Any]]:
+    """Make the worker, with what ends its connection.
 
     Args:
         settings: of the mail server.
         backoff: when a mail that was refused for now is tried again.
     """
-    return Worker("email", (KAFKA_TOPICS.EMAIL_QUEUE.value,), Sending(settings), batch=1, backoff=backoff)
+    sending = Sending(settings)
+    made = Worker("email", (KAFKA_TOPICS.EMAIL_QUEUE.value,), sending, batch=1, backoff=backoff)
+    return made, (sending.connected,)
 
 
 def start(environ: Mapping[str, str]) -> tuple[Worker, Sequence[Any]]:
     """Make the worker as the environment says."""
-    return worker(SmtpSettings.load(environ)), ()
+    return worker(SmtpSettings.load(environ))
