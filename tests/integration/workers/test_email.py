@@ -120,6 +120,7 @@ def test_a_lost_answer_is_the_one_repeat_and_it_has_the_same_name(
     assert set(post.ids[3:]) == {f"<{late}@edu.example>"}
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")  # it is from the first byte
 @pytest.mark.parametrize("implicit", [True, False], ids=["tls", "starttls"])
 def test_mail_goes_encrypted_and_logged_in(
     topic: str, session: Connection, produce: Produce, run: Run, post: Post, tmp_path: Path, implicit: bool
