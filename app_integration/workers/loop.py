@@ -1,4 +1,4 @@
-"""The loop of a worker: receive, handle, let the offsets be committed; what failed is tried again; an outage is waited out.
+"""The loop of a worker: receive, handle, let offsets be committed; try again what failed; wait outages out.
 
 One thread does all of it, so that a partition is taken away only between two batches. Guarantees: nothing received is
 passed over; a message that fails alone costs its batch one rollback; told to stop, it ends after what is in hand.
@@ -49,7 +49,7 @@ class Loop:
         retention: seconds that the inbox is kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the daemon alone calls it
         self,
         worker: Worker,
         group: Group,

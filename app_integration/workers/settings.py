@@ -1,7 +1,7 @@
 """What can be set for workers, by the environment alone: names, defaults, limits; every check of a setting is here.
 
-Guarantees: an error names the variable, what was found and what is allowed, and all that is wrong is told at once. What
-is secret may stand in a file that `<VARIABLE>_FILE` names, and is in no `repr` and no error.
+Guarantees: an error names the variable, what was found and what is allowed, and all that is wrong is told at once.
+What is secret may stand in a file that `<VARIABLE>_FILE` names, and is in no `repr` and no error.
 """
 
 from collections.abc import Mapping

@@ -39,7 +39,7 @@ def test_what_must_be_set_is_named_all_at_once() -> None:
     ],
 )
 def test_a_mistake_is_told_with_what_is_allowed(variable: str, value: str, told: str) -> None:
-    assert told in problems(**{**ENOUGH, variable: value})
+    assert told in problems(Settings, **{**ENOUGH, variable: value})
 
 
 def test_properties_of_the_client_are_set_by_variables() -> None:
