@@ -1,6 +1,6 @@
 """What the command lines of workers share: how they end, and the session that an operator's command has.
 
-Exit codes: 0 done, 1 the work failed, 2 the user's mistake. Whatever this package raises on purpose is shown as its text.
+Exit codes: 0 done, 1 the work failed, 2 the user's mistake. What this package raises on purpose is shown as its text.
 """
 # ruff: noqa: PLC0415 - see app_integration.workers.command
 

@@ -4,6 +4,7 @@ Guarantees: an error names the variable, what was found and what is allowed, and
 What is secret may stand in a file that `<VARIABLE>_FILE` names, and is in no `repr` and no error.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,6 +23,11 @@ FILE = "_FILE"
 
 TOPIC = r"^[a-zA-Z0-9._-]{0,249}$"
 """What Kafka takes as a topic's name; or nothing."""
+
+_KUBERNETES = re.compile(
+    r"WORKER(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+).fullmatch
+"""What Kubernetes puts into every container where a service is called `worker` (its documentation, "Discovering services")."""
 
 GUARDED = {*LOCKED, "group.id", "bootstrap.servers", "acks", "enable.idempotence"}
 """Properties that guard a promise, or are set by another name."""
@@ -138,7 +144,7 @@ class Settings(DatabaseSettings):
         known = {cls.variable(name) for name in cls.model_fields} | OTHERS
         kafka: dict[str, str] = {}
         for name in sorted(environ):
-            if not name.startswith("WORKER_") or name in known or name.removesuffix(FILE) in known:
+            if not name.startswith("WORKER_") or name in known or name.removesuffix(FILE) in known or _KUBERNETES(name):
                 continue
             if not name.startswith(KAFKA):
                 problems.append(f"{name} is no setting; known are {', '.join(sorted(known))} and {KAFKA}…")

@@ -24,6 +24,7 @@ def test_enqueueing_loads_no_kafka_client_no_pydantic_and_no_driver() -> None:
     assert "sqlalchemy" in roots
     assert roots.isdisjoint({"confluent_kafka", "pydantic", "psycopg", "asyncpg", "alembic", "typer", "rich", "pytest"})
     assert {name for name in loaded if name.startswith("relay")} <= RELAY
+    assert not [name for name in loaded if name.startswith("app_integration.workers")]
 
 
 def test_beyond_sqlalchemy_only_a_few_modules_are_loaded() -> None:

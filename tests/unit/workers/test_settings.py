@@ -43,7 +43,8 @@ def test_a_mistake_is_told_with_what_is_allowed(variable: str, value: str, told:
 
 
 def test_properties_of_the_client_are_set_by_variables() -> None:
-    settings = Settings.load({**ENOUGH, "WORKER_KAFKA_SASL_USERNAME": "w"})
+    kubernetes = {"WORKER_SERVICE_HOST": "10.0.0.1", "WORKER_PORT": "tcp://10.0.0.1:80"}
+    settings = Settings.load({**ENOUGH, **kubernetes, "WORKER_KAFKA_SASL_USERNAME": "w"})
     assert settings.properties == {"sasl.username": "w", "bootstrap.servers": "kafka:9092"}
 
 
