@@ -19,8 +19,8 @@ ADD = """
 insert into worker.held (consumer, ce_id, replay, topic, partition, "offset", key, value, headers,
                          "timestamp", ordered, attempts, error, due_at, dead_at)
 values (%(consumer)s, %(ce_id)s, %(replay)s, %(topic)s, %(partition)s, %(offset)s, %(key)s, %(value)s,
-        %(headers)s::json, %(timestamp)s, %(ordered)s, %(attempts)s, %(error)s, clock_timestamp() + make_interval(secs => %(seconds)s),
-        case when %(dead)s then clock_timestamp() end)
+        %(headers)s::json, %(timestamp)s, %(ordered)s, %(attempts)s, %(error)s,
+        clock_timestamp() + make_interval(secs => %(seconds)s), case when %(dead)s then clock_timestamp() end)
 """
 
 WAITED_FOR = """

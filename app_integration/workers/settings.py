@@ -27,7 +27,8 @@ TOPIC = r"^[a-zA-Z0-9._-]{0,249}$"
 _KUBERNETES = re.compile(
     r"WORKER(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 ).fullmatch
-"""What Kubernetes puts into every container where a service is called `worker` (its documentation, "Discovering services")."""
+"""What Kubernetes puts into every container where a service is called `worker` (its documentation,
+"Discovering services")."""
 
 GUARDED = {*LOCKED, "group.id", "bootstrap.servers", "acks", "enable.idempotence"}
 """Properties that guard a promise, or are set by another name."""
@@ -179,7 +180,7 @@ class SmtpSettings(_FromEnvironment):
         'an address, such as "Edu Matrix <mail@example.com>"',
         pattern=r"^[^\x00-\x1f\x7f]*[^\s<>@]+@[^\s<>@]+>?$",
     )
-    timeout: float = _setting(20.0, "SMTP_TIMEOUT_SECONDS", "a number of seconds from 1 to 60", ge=1, le=60)
+    timeout: float = _setting(15.0, "SMTP_TIMEOUT_SECONDS", "a number of seconds from 1 to 30", ge=1, le=30)
 
 
 class WebhookSettings(_FromEnvironment):
