@@ -50,5 +50,9 @@ def session() -> "Connection":
         connection = database.connect(database_url(), "operator")
     except Outage as outage:
         raise WorkFailed(str(outage)) from None
-    migrate.demand(connection)
+    try:
+        migrate.demand(connection)
+    except RelayError:
+        connection.close()
+        raise
     return connection
