@@ -1,4 +1,4 @@
-"""Which workers there are: by name what each does, and how it is made. A worker's own modules load when it is asked for."""
+"""Which workers there are: by name what each does, and how it is made. Its modules load when it is asked for."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app_integration.workers import command_line
 from app_integration.workers.catalogue import CATALOGUE, find, own
-from relay.errors import RelayError, UserMistake, WorkFailed
+from relay.errors import UserMistake
 
 if TYPE_CHECKING:
-    from app_integration.workers.worker import Connection, Worker
+    from app_integration.workers.worker import Worker
 
 EPILOG = "Settings come from the environment: DATABASE_URL, KAFKA_BROKERS, WORKER_…, SMTP_…; see docs/workers.md."
 
@@ -34,22 +35,7 @@ app = typer.Typer(
 
 def main(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
-    return run(app, "worker", arguments)
-
-
-def run(commands: typer.Typer, name: str, arguments: list[str]) -> int:
-    """Run a command line of this package, whose errors end in lines and an exit code."""
-    from app_integration.workers.verdict import Outage
-
-    try:
-        commands(arguments, prog_name=f"python -m app_integration {name}")
-    except (RelayError, Outage) as error:
-        for line in str(error).splitlines():
-            typer.echo(f"{name}: {line}", err=True)
-        return 2 if isinstance(error, UserMistake) else 1
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 0
-    return 0
+    return command_line.run(app, "worker", arguments)
 
 
 def _command(name: str) -> Callable[[], None]:
@@ -96,7 +82,7 @@ def migrate(
 
     if down and not yes:
         raise UserMistake("--down deletes inboxes, notifications, counts, webhooks and the audit log; add --yes")
-    (migrations.downgrade if down else migrations.upgrade)(database_url())
+    (migrations.downgrade if down else migrations.upgrade)(command_line.database_url())
     typer.echo("the workers' tables are gone" if down else "the workers' schema is current")
 
 
@@ -109,7 +95,7 @@ def dead(consumer: Consumer, json: Json = False) -> None:
     """Show what a worker has given up, and why."""
     from app_integration.workers import operate
 
-    with session() as connection:
+    with command_line.session() as connection:
         found = operate.dead(connection, consumer)
     if json:
         rows = [
@@ -135,34 +121,10 @@ def replay(
 
     if bool(ids) == everything:
         raise UserMistake("say which: --id ID, as often as needed, or --all")
-    with session() as connection:
+    with command_line.session() as connection:
         if dry_run:
             count = len(operate.dead(connection, consumer, ids or None))
         else:
             count = operate.replay(connection, consumer, ids or None)
     told = "would be handled again; nothing was changed" if dry_run else "are handled again by a running worker"
     typer.echo(f"{count} messages of {consumer} {told}")
-
-
-def database_url() -> str:
-    """Read DATABASE_URL, or the file that DATABASE_URL_FILE names.
-
-    Raises:
-        SettingsError: it is not set, or no address of a PostgreSQL.
-    """
-    from app_integration.workers.settings import DatabaseSettings
-
-    return DatabaseSettings.load(os.environ).database_url
-
-
-def session() -> "Connection":
-    """Open a session for an operator's command, where the schema is current."""
-    from app_integration.workers import database, migrate
-    from app_integration.workers.verdict import Outage
-
-    try:
-        connection = database.connect(database_url(), "operator")
-    except Outage as outage:
-        raise WorkFailed(str(outage)) from None
-    migrate.demand(connection)
-    return connection

@@ -1,7 +1,8 @@
 """Puts a worker together and runs it: the order of starting and stopping, signals, metrics. Knows no message.
 
-Stopping: SIGTERM or Ctrl-C sets a flag; the loop ends after what is in hand is committed, the offsets are committed, the
-group is left, and the exit code is 0. A second signal ends the process at once, which costs a repeat that the inbox skips.
+Stopping: SIGTERM or Ctrl-C sets a flag; the loop ends after what is in hand is committed, the offsets are committed,
+the group is left, and the exit code is 0. A second signal ends the process at once, which costs a repeat that the
+inbox skips.
 """
 
 import logging

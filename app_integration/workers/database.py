@@ -43,10 +43,13 @@ def connect(database_url: str, name: str) -> "psycopg.Connection[Any]":
     Raises:
         Outage: it cannot be had now.
     """
+    connection = None
     try:
         connection = psycopg.connect(database_url, autocommit=True, application_name=f"worker {name}", **KEEPALIVE)
         connection.execute(PIN)
     except psycopg.Error as error:
+        if connection is not None:
+            connection.close()
         raise Outage(f"the database at {where(database_url)} refuses a session: {say(error)}") from None
     return connection
 

@@ -1,9 +1,9 @@
-"""Tells others of a message that is dead: a copy on `<topic>.dead`, headers and all, with what went wrong in more headers.
+"""Tells others of a message that is dead: a copy on `<topic>.dead`, its headers and more, which say what went wrong.
 
-Guarantees: `send` returns only when all in-sync replicas have the letter. It goes to Kafka directly and not through the
-outbox, for a poison message may be of bytes that no text column takes, and its `ce_` headers stay as they were. The copy
-that `worker replay` handles is the one in the database; a letter that Kafka finds too large is given up, with a line in
-the log.
+Guarantees: `send` returns only when all in-sync replicas have the letter. It goes to Kafka directly and not through
+the outbox, for a poison message may be of bytes that no text column takes, and its `ce_` headers stay as they were.
+The copy that `worker replay` handles is the one in the database; a letter that Kafka finds too large is given up,
+with a line in the log.
 """
 
 import logging

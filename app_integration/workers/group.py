@@ -78,7 +78,10 @@ class Group:
         """
         self._lost.clear()
         try:
-            found = self._consumer.consume(max(1, most - len(self._pending)), seconds)
+            # One at first, for to wait for many would make the first of them late; then those that are here already.
+            found = self._consumer.consume(1, seconds)
+            if found and (room := most - len(self._pending) - 1) > 0:
+                found += self._consumer.consume(room, 0)
         except (KafkaException, RuntimeError) as error:
             raise Outage(f"kafka: {error}") from None
         messages = [message for message in found if self._is_message(message)]

@@ -1,8 +1,8 @@
 """Handles messages, each in one transaction with its row of the inbox: effect, mark and schedule are one commit.
 
 Guarantees: when a call returns, what became of every message is committed, and its offset may be; when it raises an
-`Outage`, nothing is. A dead letter is acknowledged by Kafka before the commit that says dead: if we die in between, or
-hear nothing, the message is handled again and there may be two letters, never none.
+`Outage`, nothing is. A dead letter is acknowledged by Kafka before the commit that says dead: if we die in between,
+or hear nothing, the message is handled again and there may be two letters, never none.
 """
 
 import logging
@@ -144,7 +144,7 @@ class Handling:
         try:
             with connection.transaction():
                 self._handle_all(connection, [found.message])
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything, and this is what becomes of it
+        except Exception as error:
             if outage := outage_of(error):
                 raise outage from error
             failed = judge(error, found.attempts, self._worker.backoff, self._dice.random())

@@ -1,7 +1,8 @@
-"""Held messages: those that could not be handled when their turn came, each a whole copy, until they are handled or dead.
+"""Held messages: those that could not be handled when their turn came, each a whole copy, until handled or dead.
 
-The caller has the transaction. Guarantees: `claim` gives a message to one worker at a time, and of an ordered worker's
-key the oldest first; nothing releases a message that waits: it is next when those before it are gone or dead.
+The caller has the transaction. Guarantees: `claim` gives a message to one worker at a time, and of an ordered
+worker's key the oldest first; nothing releases a message that waits: it is next when those before it are gone or
+dead.
 """
 
 import json
@@ -15,11 +16,11 @@ from app_integration.workers.worker import Connection, Worker
 
 ADD = """
 -- hold_message: due_at is when it is tried; one that only waits is due as soon as it is its key's oldest
-insert into worker.held (consumer, ce_id, replay, topic, partition, "offset", key, value, headers, "timestamp", ordered,
-                         attempts, error, due_at, dead_at)
-values (%(consumer)s, %(ce_id)s, %(replay)s, %(topic)s, %(partition)s, %(offset)s, %(key)s, %(value)s, %(headers)s::json,
-        %(timestamp)s, %(ordered)s, %(attempts)s, %(error)s, clock_timestamp() + make_interval(secs => %(seconds)s),
-        case when %(dead)s then clock_timestamp() end)
+insert into worker.held (consumer, ce_id, replay, topic, partition, "offset", key, value, headers,
+                         "timestamp", ordered, attempts, error, due_at, dead_at)
+values (%(consumer)s, %(ce_id)s, %(replay)s, %(topic)s, %(partition)s, %(offset)s, %(key)s, %(value)s,
+        %(headers)s::json, %(timestamp)s, %(ordered)s, %(attempts)s, %(error)s,
+        clock_timestamp() + make_interval(secs => %(seconds)s), case when %(dead)s then clock_timestamp() end)
 """
 
 WAITED_FOR = """

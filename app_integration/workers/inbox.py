@@ -1,7 +1,7 @@
-"""The inbox: which consumer has done what with which message. SQL and the calls around it; the caller has the transaction.
+"""The inbox: which consumer has done what with which message. SQL and calls; the caller has the transaction.
 
-Guarantees: `enter` lets a message in once for each consumer, whoever asks at the same time: the second waits until the
-first has committed, and is told that it was there, or has rolled back, and is let in.
+Guarantees: `enter` lets a message in once for each consumer, whoever asks at the same time: the second waits until
+the first has committed, and is told that it was there, or has rolled back, and is let in.
 """
 
 from collections.abc import Iterable, Sequence
@@ -63,7 +63,7 @@ def enter(connection: Connection, consumer: str, messages: Sequence[Received]) -
     return [message for message in messages if (message.topic, message.partition, message.offset) in entered]
 
 
-def note(
+def note(  # noqa: PLR0917 - as the columns
     connection: Connection, consumer: str, message: Received, outcome: str, attempts: int, error: str | None
 ) -> None:
     """Note what became of a message that was entered."""

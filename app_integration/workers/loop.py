@@ -1,4 +1,4 @@
-"""The loop of a worker: receive, handle, let the offsets be committed; what failed is tried again; an outage is waited out.
+"""The loop of a worker: receive, handle, let offsets be committed; try again what failed; wait outages out.
 
 One thread does all of it, so that a partition is taken away only between two batches. Guarantees: nothing received is
 passed over; a message that fails alone costs its batch one rollback; told to stop, it ends after what is in hand.
@@ -29,8 +29,8 @@ PRUNE_SECONDS = 600.0
 PRUNE_ROWS = 5_000
 """Deleted at once, so that nobody waits for it."""
 
-RETRIES = 20
-"""Held messages that are tried in a row before new ones have their turn."""
+RETRY_SECONDS = 5.0
+"""For which held messages are tried in a row before new ones, and the group, have their turn."""
 
 OUTAGE = Backoff(first=0.5, longest=30.0, attempts=2**31)
 """An outage is tried again soon at first, and for ever."""
@@ -49,7 +49,7 @@ class Loop:
         retention: seconds that the inbox is kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the daemon alone calls it
         self,
         worker: Worker,
         group: Group,
@@ -130,8 +130,8 @@ class Loop:
         """Handle what was held and is due."""
         if time.monotonic() < self._look_at:
             return
-        for _ in range(RETRIES):
-            began = time.monotonic()
+        until = time.monotonic() + RETRY_SECONDS
+        while (began := time.monotonic()) < until:
             if self._stop.is_set() or (result := self._handling.retry(connection)) is None:
                 self._look_at = time.monotonic() + LOOK_SECONDS
                 return

@@ -1,4 +1,4 @@
-"""Makes and takes away the schema `worker`, through the migrations that lie beside this file; and tells whether it is there.
+"""Makes and takes away the schema `worker`, by the migrations beside this file, and tells whether it is there.
 
 Guarantees: a migration happens whole or not at all, two operators take turns, no error shows a password. A running
 worker only asks `demand`, which needs neither SQLAlchemy nor Alembic.

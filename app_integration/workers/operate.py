@@ -10,7 +10,8 @@ from relay.errors import ChoiceError
 DEAD = """
 -- dead_messages
 select ce_id, replay, topic, partition, "offset", attempts, error, dead_at
-from worker.held where consumer = %(consumer)s and dead_at is not null and (%(ids)s::text[] is null or ce_id = any(%(ids)s))
+from worker.held
+where consumer = %(consumer)s and dead_at is not null and (%(ids)s::text[] is null or ce_id = any(%(ids)s))
 order by seq
 """
 

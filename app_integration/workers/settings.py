@@ -1,9 +1,10 @@
 """What can be set for workers, by the environment alone: names, defaults, limits; every check of a setting is here.
 
-Guarantees: an error names the variable, what was found and what is allowed, and all that is wrong is told at once. What
-is secret may stand in a file that `<VARIABLE>_FILE` names, and is in no `repr` and no error.
+Guarantees: an error names the variable, what was found and what is allowed, and all that is wrong is told at once.
+What is secret may stand in a file that `<VARIABLE>_FILE` names, and is in no `repr` and no error.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,6 +23,12 @@ FILE = "_FILE"
 
 TOPIC = r"^[a-zA-Z0-9._-]{0,249}$"
 """What Kafka takes as a topic's name; or nothing."""
+
+_KUBERNETES = re.compile(
+    r"WORKER(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+).fullmatch
+"""What Kubernetes puts into every container where a service is called `worker` (its documentation,
+"Discovering services")."""
 
 GUARDED = {*LOCKED, "group.id", "bootstrap.servers", "acks", "enable.idempotence"}
 """Properties that guard a promise, or are set by another name."""
@@ -138,7 +145,7 @@ class Settings(DatabaseSettings):
         known = {cls.variable(name) for name in cls.model_fields} | OTHERS
         kafka: dict[str, str] = {}
         for name in sorted(environ):
-            if not name.startswith("WORKER_") or name in known or name.removesuffix(FILE) in known:
+            if not name.startswith("WORKER_") or name in known or name.removesuffix(FILE) in known or _KUBERNETES(name):
                 continue
             if not name.startswith(KAFKA):
                 problems.append(f"{name} is no setting; known are {', '.join(sorted(known))} and {KAFKA}…")
@@ -173,7 +180,7 @@ class SmtpSettings(_FromEnvironment):
         'an address, such as "Edu Matrix <mail@example.com>"',
         pattern=r"^[^\x00-\x1f\x7f]*[^\s<>@]+@[^\s<>@]+>?$",
     )
-    timeout: float = _setting(20.0, "SMTP_TIMEOUT_SECONDS", "a number of seconds from 1 to 60", ge=1, le=60)
+    timeout: float = _setting(15.0, "SMTP_TIMEOUT_SECONDS", "a number of seconds from 1 to 30", ge=1, le=30)
 
 
 class WebhookSettings(_FromEnvironment):

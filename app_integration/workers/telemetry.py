@@ -1,4 +1,4 @@
-"""Turns what the loop tells into log lines and metrics: each line says what happened and what it means for the operator."""
+"""Turns what the loop tells into log lines and metrics: a line says what happened and what follows for the operator."""
 
 import logging
 from collections import Counter as Counting
@@ -68,7 +68,7 @@ class Telemetry:
             self._say(result, retried=event.retried)
 
     def _say(self, result: Result, *, retried: bool) -> None:
-        message, outcome, failed = result
+        message, _, failed = result
         who = (self._name, message.id, message.topic, message.partition, message.offset)
         if failed is None:
             if retried:

@@ -59,7 +59,8 @@ class Worker:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"worker name {self.name!r}; allowed: up to 40 of a-z, 0-9 and -, a letter first")
-        if not self.topics or isinstance(self.topics, str):
+        given: object = self.topics  # a text would be a tuple of letters
+        if not self.topics or isinstance(given, str):
             raise ValueError(f"worker {self.name}: topics is {self.topics!r}; it must be a tuple with one name or more")
         if self.batch < 1:
             raise ValueError(f"worker {self.name}: batch is {self.batch}; allowed is 1 or more")

@@ -26,6 +26,7 @@ def test_enqueueing_loads_no_kafka_client_no_pydantic_and_no_driver() -> None:
     assert roots.isdisjoint({"socketio", "engineio", "uvicorn", "psycopg_pool", "jwt"})
     assert not [name for name in loaded if name.startswith("app_integration.realtime")]
     assert {name for name in loaded if name.startswith("relay")} <= RELAY
+    assert not [name for name in loaded if name.startswith("app_integration.workers")]
 
 
 def test_beyond_sqlalchemy_only_a_few_modules_are_loaded() -> None:

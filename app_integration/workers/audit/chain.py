@@ -2,8 +2,8 @@
 
     hash(n) = SHA-256(hash(n-1) || entry(n)),  hash(0) = SHA-256("outbox-relay audit chain 1" || 0x00 || chain)
 
-`entry` is canonical JSON: UTF-8, keys sorted by code point, no blanks (as RFC 8785 for all but exotic keys and floats),
-and says chain and number itself, so that an entry means nothing in another place.
+`entry` is canonical JSON: UTF-8, keys sorted by code point, no blanks (as RFC 8785 for all but exotic keys and
+floats), and says chain and number itself, so that an entry means nothing in another place.
 """
 
 import hashlib
@@ -43,8 +43,8 @@ def root(chain: str) -> bytes:
 def canonical(document: dict[str, Any]) -> str:
     """Write a document in the one way that all agree on.
 
-    Numbers other than whole ones are written as text by who enqueues; a float that came nevertheless is written as Python
-    does, which is the shortest form that reads back the same.
+    Numbers other than whole ones are written as text by who enqueues; a float that came nevertheless is written as
+    Python does, which is the shortest form that reads back the same.
     """
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -69,9 +69,8 @@ def verify(chain: str, entries: Iterable[Entry]) -> Iterator[Broken | Entry]:
         chain: its name.
         entries: all of them, by number.
     """
-    before, number, last = root(chain), 0, None
-    for entry in entries:
-        number += 1
+    before, last = root(chain), None
+    for number, entry in enumerate(entries, 1):
         if why := _fault(chain, number, before, entry):
             yield Broken(chain, min(number, entry.number), why)
             return

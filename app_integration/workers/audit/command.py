@@ -1,4 +1,4 @@
-"""`python -m app_integration audit verify`: follows the chains of the audit log and names the first broken entry of each.
+"""`python -m app_integration audit verify`: follows the chains of the audit log and names what broke first in each.
 
 Exit codes: 0 all chains hold, 1 one does not, 2 the user's mistake.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app_integration.workers import command
+from app_integration.workers import command_line
 from relay.errors import UserMistake
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _group() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
-    return command.run(app, "audit", arguments)
+    return command_line.run(app, "audit", arguments)
 
 
 @app.command()
@@ -43,7 +43,7 @@ def verify(
         typer.Option(
             "--expect",
             metavar="CHAIN:NUMBER:HASH",
-            help="An entry that was noted elsewhere and must still be there; may be repeated. Only so it is seen that the "
+            help="An entry that was noted elsewhere and must still be there; repeatable. Only so it is seen that the "
             "end of a chain, or all of it, was cut off.",
         ),
     ] = None,
@@ -54,7 +54,7 @@ def verify(
     from app_integration.workers.audit.verifying import verify_all
 
     noted = [_noted(one) for one in expect or ()]
-    with command.session() as connection:
+    with command_line.session() as connection:
         found = list(verify_all(connection, chain))
         missing = [one for one in noted if not _is_there(connection, *one)]
     if json:

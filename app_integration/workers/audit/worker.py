@@ -1,7 +1,8 @@
 """The worker `audit`: appends each entry to its chain, in one commit with the mark that it was appended.
 
-Guarantees: numbers have no gaps, for a number is drawn under the chain's lock and lasts only with its entry; instances
-that append to one chain take turns, in the order of the chains' names, so that they never wait for each other in a ring.
+Guarantees: numbers have no gaps, for a number is drawn under the chain's lock and lasts only with its entry;
+instances that append to one chain take turns, in the order of the chains' names, so that they never wait for each
+other in a ring.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
 """Which addresses and URLs a subscriber may have us call: none that leads into our own network. Pure.
 
-A subscriber's URL is the wish of a stranger, sent from inside (server-side request forgery): it must not reach what only we
-can reach. So every address that a name resolves to is judged, and the connection is made to a judged address itself.
+A subscriber's URL is the wish of a stranger, sent from inside (server-side request forgery): it must not reach what
+only we can reach. So every address that a name resolves to is judged, and the connection is made to a judged address
+itself.
 """
 
 import ipaddress

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app_integration.workers import command
+from app_integration.workers import command_line
 from relay.errors import UserMistake
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ Id = Annotated[int, typer.Argument(metavar="ENDPOINT", help="Its number, as `web
 
 def main(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
-    return command.run(app, "webhook", arguments)
+    return command_line.run(app, "webhook", arguments)
 
 
 @app.command(epilog="The secret is made here and shown once, or read from WEBHOOK_SECRET or WEBHOOK_SECRET_FILE.")
@@ -43,7 +43,7 @@ def add(
     from app_integration.workers.settings import SecretSettings
 
     secret = SecretSettings.load(os.environ).secret or None
-    with command.session() as connection:
+    with command_line.session() as connection:
         id_, made = endpoints.add(connection, url, types=types or (), secret=secret, allow_private=allow_private)
     typer.echo(f"endpoint {id_} is added")
     if secret is None:
@@ -55,7 +55,7 @@ def show(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = Fal
     """Show all endpoints and how they are doing."""
     from app_integration.workers.integrations import endpoints
 
-    with command.session() as connection:
+    with command_line.session() as connection:
         found = endpoints.endpoints(connection)
     if json:
         typer.echo(json_format.dumps([asdict(one) for one in found], indent=2, default=datetime.isoformat))
@@ -75,7 +75,7 @@ def disable(endpoint: Id, why: Annotated[str, typer.Option("--why", help="To be 
     """Post nothing more to an endpoint; what is for it is kept."""
     from app_integration.workers.integrations import endpoints
 
-    with command.session() as connection:
+    with command_line.session() as connection:
         endpoints.disable(connection, endpoint, why)
     typer.echo(f"endpoint {endpoint} is disabled")
 
@@ -85,7 +85,7 @@ def enable(endpoint: Id) -> None:
     """Post to an endpoint again, what was kept first."""
     from app_integration.workers.integrations import endpoints
 
-    with command.session() as connection:
+    with command_line.session() as connection:
         endpoints.enable(connection, endpoint)
     typer.echo(f"endpoint {endpoint} is enabled")
 
@@ -105,7 +105,7 @@ def replay(
 
     if not (dead or ids or since):
         raise UserMistake("say which: --dead, --id ID or --since TIME")
-    with command.session() as connection:
+    with command_line.session() as connection:
         count = endpoints.replay(connection, endpoint, ids=ids, since=_time(since), dead=dead, dry_run=dry_run)
     typer.echo(f"{count} deliveries {'would be made once more; nothing was changed' if dry_run else 'are due again'}")
 

@@ -1,8 +1,8 @@
-"""Delivers: many queues at once, one delivery at a time in each, so that a slow subscriber takes the time of nobody else.
+"""Delivers: many queues at once, one delivery at a time in each, so that a slow subscriber takes nobody's time.
 
-An event loop in a thread of its own, beside the loop that receives events. Guarantees: told to stop, it claims nothing more
-and finishes what is on the wire, which takes no longer than one attempt; an outage of the database is waited out; whatever
-else goes wrong is logged and begun anew.
+An event loop in a thread of its own, beside the loop that receives events. Guarantees: told to stop, it claims
+nothing more and finishes what is on the wire, which takes no longer than one attempt; an outage of the database is
+waited out; whatever else goes wrong is logged and begun anew.
 """
 
 import asyncio
@@ -130,7 +130,8 @@ class Deliverer:
         self._attempts.labels("taken" if answer.taken else "dead" if fate.dead else "failed").inc()
         if fate.disable:
             log.error(
-                "webhook endpoint %d is disabled: %s; what is for it is kept, python -m app_integration webhook enable %d",
+                "webhook endpoint %d is disabled: %s; what is for it is kept: python -m app_integration webhook enable "
+                "%d",
                 *(endpoint, fate.disable, endpoint),
             )
         if fate.dead:

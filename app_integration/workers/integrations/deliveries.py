@@ -1,7 +1,8 @@
 """Deliveries as the deliverer deals with them: which queue is due, what is next in it, what came of it.
 
-Each call is one statement, committed by itself, so that one session serves all queues. Guarantees: a queue is claimed by one
-deliverer at a time, and one that dies gives it up within a minute; a delivery whose result is not recorded is made again.
+Each call is one statement, committed by itself, so that one session serves all queues. Guarantees: a queue is claimed
+by one deliverer at a time, and one that dies gives it up within a minute; a delivery whose result is not recorded is
+made again.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 Session: TypeAlias = "psycopg.AsyncConnection[Any]"
 
 CLAIM = """
--- claim_queues: those that have rested longest first. A lock that leaves foreign keys alone, for events are added meanwhile.
+-- claim_queues: those that have rested longest first; by a lock that leaves foreign keys alone, for events are added
 with due as (
     select e.id from worker.endpoint e
     where e.disabled_at is null and e.due_at <= clock_timestamp() and e.claimed_until <= clock_timestamp()

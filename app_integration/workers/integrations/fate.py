@@ -25,7 +25,7 @@ LONGEST_WISH = 24 * HOUR
 """What a `Retry-After` may ask for at most."""
 
 QUEUE_PAUSES: Sequence[float] = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
-"""Seconds that an endpoint's whole queue rests after so many failures in a row, so that one that hangs is asked seldom."""
+"""Seconds that an endpoint's whole queue rests after so many failures in a row: one that hangs is asked seldom."""
 
 DISABLED_AFTER = 5 * 24 * HOUR
 """Seconds of nothing but failures, after which an endpoint is disabled."""

@@ -1,9 +1,9 @@
 """Posts a delivery to a subscriber, and comes back in time whatever is at the other end.
 
-Guarantees: a connection is made only to an address that was judged, in the same breath and to that very address, so that a
-name cannot resolve to another one in between; TLS is checked against the name. No redirect is followed, no proxy of the
-environment is used, and time and size of an answer are bounded: by a deadline for all of it, since a subscriber who sends a
-byte now and then would outlast any timeout between bytes.
+Guarantees: a connection is made only to an address that was judged, in the same breath and to that very address, so
+that a name cannot resolve to another one in between; TLS is checked against the name. No redirect is followed, no
+proxy of the environment is used, and time and size of an answer are bounded: by a deadline for all of it, since a
+subscriber who sends a byte now and then would outlast any timeout between bytes.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from app_integration.workers.integrations.address import Refused, check_addresse
 from app_integration.workers.integrations.fate import Answer
 
 DEADLINE = 15.0
-"""Seconds for an attempt, from the resolving of the name to the last byte that is read (Standard Webhooks: 15 to 30)."""
+"""Seconds for an attempt, from resolving the name to the last byte that is read (Standard Webhooks: 15 to 30)."""
 
 KEPT = 300
 """Characters of a refusal's body that are kept for people."""

@@ -1,7 +1,7 @@
 """From an e-mail's contract to the very bytes that are sent. Pure, but for reading templates.
 
-Guarantees: what fills a template is escaped in HTML, and can begin no header; a variable that is missing is an error and no
-gap; the `Message-ID` follows from the message's id, so that a repeat is recognised as one.
+Guarantees: what fills a template is escaped in HTML, and can begin no header; a variable that is missing is an error
+and no gap; the `Message-ID` follows from the message's id, so that a repeat is recognised as one.
 """
 
 from collections.abc import Mapping

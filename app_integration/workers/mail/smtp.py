@@ -7,8 +7,9 @@
 | 5xx for the recipient or the content | this one never can | `Reject` |
 | is gone, or silent, after the content was sent | it may have the mail | `Retry`: the same `Message-ID` once more |
 
-Reply codes: RFC 5321, section 4.2. The last is the one window in which a mail may arrive twice. It counts an attempt, for
-a mail that ends the connection each time must not hold up all others; a server that is down shows it at the next one.
+Reply codes: RFC 5321, section 4.2. The last is the one window in which a mail may arrive twice. It counts an attempt,
+for a mail that ends the connection each time must not hold up all others; a server that is down shows it at the next
+one.
 """
 
 import smtplib

@@ -1,8 +1,8 @@
 """The worker `email`: each mail is handed to the SMTP server once, between entering the inbox and committing that.
 
 Guarantees: a mail that the server has taken is marked at once. Only where its answer was lost, or this process or the
-database died in that moment, does the server get it again, with the same `Message-ID`. One mail shares a transaction with
-no other, for what was sent cannot be rolled back.
+database died in that moment, does the server get it again, with the same `Message-ID`. One mail shares a transaction
+with no other, for what was sent cannot be rolled back.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,6 @@ class Sending:
         identity = f"{message.id}.{message.replay}" if message.replay else message.id
         made = self._renderer.compose(mail, sender=self._sender, identity=identity, when=message.time)
         self._mailer.send(mail.to, made)
-
 
     @contextmanager
     def connected(self, *_: object) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""A database with outbox and workers' schema for each test, and ways to produce as the relay does and to run workers."""
+"""A database with outbox and workers' schema for each test, and ways to produce as the relay does and run workers."""
 
 import contextlib
 import threading
@@ -138,8 +138,8 @@ def rows(session: Connection, query: str, **values: Any) -> list[tuple[Any, ...]
     return session.execute(query.encode(), values).fetchall()
 
 
-def way(session: Connection, id: str) -> list[tuple[Any, ...]]:
+def way(session: Connection, one: str) -> list[tuple[Any, ...]]:
     """What became of a message: consumer, outcome, attempts, error."""
     return rows(
-        session, "select consumer, outcome, attempts, error from worker.inbox where ce_id = %(id)s order by 1", id=id
+        session, "select consumer, outcome, attempts, error from worker.inbox where ce_id = %(id)s order by 1", id=one
     )

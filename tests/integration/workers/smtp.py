@@ -5,10 +5,9 @@ import email
 import email.policy
 import socket
 import ssl
-import threading
 from collections import deque
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -31,19 +30,23 @@ class Post:
         self.late = 0.0
         self.conversations = 0
 
-    async def handle_EHLO(self, server: SMTP, session: Session, _envelope: Envelope, host: str, answers: list[str]) -> list[str]:  # noqa: N802, PLR0917
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, _envelope: Envelope, host: str, answers: list[str]
+    ) -> list[str]:
         session.host_name = host
         self.conversations += 1
         del server
         return answers
 
-    async def handle_RCPT(self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _: list[str]) -> str:  # noqa: N802, PLR0917
+    async def handle_RCPT(
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _: list[str]
+    ) -> str:
         if self.recipients:
             return self.recipients.popleft()
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:
         if self.contents:
             return self.contents.popleft()
         content = envelope.content
@@ -58,7 +61,7 @@ class Post:
         if self.drop:
             self.drop -= 1
             assert server.transport is not None
-            server.transport.abort()
+            server.transport.close()
         return "250 OK"
 
     @property
@@ -86,7 +89,11 @@ class MailServer:
             self._options["ssl_context" if implicit else "tls_context"] = tls
             self._options["require_starttls"] = not implicit
         if login:
-            self._options |= {"auth_required": True, "authenticator": _authenticate, "auth_require_tls": tls is not None and not implicit}
+            self._options |= {
+                "auth_required": True,
+                "authenticator": _authenticate,
+                "auth_require_tls": tls is not None and not implicit,
+            }
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port: int = found.getsockname()[1]
@@ -101,7 +108,7 @@ class MailServer:
             self._controller.stop()
             self._controller = None
 
-    def __enter__(self) -> "MailServer":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

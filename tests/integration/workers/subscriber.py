@@ -4,11 +4,11 @@ import ssl
 import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 
 class Subscriber:
-    """`with Subscriber() as one: one.url`; `answers` are those to the next posts, `slow` lets all wait until it is set."""
+    """`with Subscriber() as one: one.url`; `answers` are those to the next posts; all wait while `go` is not set."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.posts: list[tuple[dict[str, str], bytes]] = []
@@ -25,7 +25,7 @@ class Subscriber:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 outer.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
                 outer.go.wait(60)
-                status, headers = outer.answers.popleft() if outer.answers else (204, {})
+                status, headers = outer.answers.popleft() if outer.answers else (200 if outer.endless else 204, {})
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -71,7 +71,7 @@ class Subscriber:
     def ids(self) -> list[str]:
         return [headers["webhook-id"] for headers, _ in self.posts]
 
-    def __enter__(self) -> "Subscriber":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

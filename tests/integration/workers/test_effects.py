@@ -63,7 +63,9 @@ def test_a_notification_is_stored_and_pushed_in_one_commit_and_can_be_read(
         assert connection.execute(unread("u1")).scalar_one() == 2
         assert connection.execute(mark_read("u2", [first])).all() == []
         assert connection.execute(mark_read("u1", [first, other])).scalars().all() == [first]
-        assert [one["title"] for one in connection.execute(notifications("u1", unread_only=True)).mappings()] == ["Second"]
+        assert [one["title"] for one in connection.execute(notifications("u1", unread_only=True)).mappings()] == [
+            "Second"
+        ]
         assert connection.execute(mark_read("u1")).scalars().all() == [second]
         assert connection.execute(unread("u2")).scalar_one() == 1
     connection.engine.dispose()
@@ -101,7 +103,10 @@ def test_events_are_counted_where_they_belong_however_late_and_often_they_come(
             (date(2026, 2, 1), 2, 2),
         ]
         of_one = daily("course_viewed", since=date(2026, 1, 1), until=date(2027, 1, 1), user_id="u1")
-        assert [tuple(row) for row in connection.execute(of_one)] == [(date(2026, 1, 31), 1, 1), (date(2026, 2, 1), 1, 1)]
+        assert [tuple(row) for row in connection.execute(of_one)] == [
+            (date(2026, 1, 31), 1, 1),
+            (date(2026, 2, 1), 1, 1),
+        ]
     connection.engine.dispose()
     assert rows(session, "select sum(count)::int from worker.analytics_hourly") == [(6,)]
 
@@ -117,17 +122,24 @@ def test_two_instances_append_to_one_chain_without_a_gap_and_each_change_shows(
     worker = replace(on(topic, audit.start), batch=3)
     with run(worker), run(worker):
         wait_until(lambda: outcomes(session, ids) == {"handled"})
-    assert [(one.chain, one.number) for one in verify_all(session) if isinstance(one, Entry)] == [("main", 30), ("other", 30)]
+    assert [(one.chain, one.number) for one in verify_all(session) if isinstance(one, Entry)] == [
+        ("main", 30),
+        ("other", 30),
+    ]
     said = [json.loads(text) for (text,) in rows(session, "select entry from worker.audit_entry")]
     assert sorted(one["details"]["n"] for one in said) == list(range(60))
     assert {one["id"] for one in said} == set(ids)
 
     session.execute("alter table worker.audit_entry disable trigger all")
     session.execute(
-        "update worker.audit_entry set entry = replace(entry, 'profile_updated', 'nothing') where chain = 'main' and number = 7"
+        "update worker.audit_entry set entry = replace(entry, 'profile_updated', 'nothing')"
+        " where chain = 'main' and number = 7"
     )
     session.execute("delete from worker.audit_entry where chain = 'other' and number = 1")
-    assert [(one.chain, one.number) for one in verify_all(session) if isinstance(one, Broken)] == [("main", 7), ("other", 1)]
+    assert [(one.chain, one.number) for one in verify_all(session) if isinstance(one, Broken)] == [
+        ("main", 7),
+        ("other", 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -144,19 +156,21 @@ def test_two_instances_append_to_one_chain_without_a_gap_and_each_change_shows(
         "set session_replication_role = replica",
     ],
 )
-def test_the_workers_role_can_append_to_the_audit_log_and_do_nothing_else_to_it(session: Connection, statement: str) -> None:
+def test_the_workers_role_can_append_to_the_audit_log_and_do_nothing_else_to_it(
+    session: Connection, statement: str
+) -> None:
     append = "insert into worker.audit_entry values ('main', 1, '{}', sha256('x'))"
     with pytest.raises(errors.Error), session.transaction():
         session.execute("set local role outbox_worker")
         session.execute(append)
-        session.execute(sql.SQL(statement))  # type: ignore[arg-type]
+        session.execute(sql.SQL(statement))
     with session.transaction():
         session.execute("set local role outbox_worker")
         session.execute(append)
     if statement.partition(" ")[0] in {"update", "delete", "truncate"}:
         # Whoever was given the right by mistake is refused by the trigger, and so is the owner.
         with pytest.raises(errors.InsufficientPrivilege, match="is append-only"):
-            session.execute(sql.SQL(statement))  # type: ignore[arg-type]
+            session.execute(sql.SQL(statement))
     assert rows(session, "select count(*) from worker.audit_entry") == [(1,)]
 
 
@@ -165,7 +179,8 @@ def test_a_workers_role_needs_no_more_than_the_migration_gave_it(
 ) -> None:
     session.execute("grant usage on schema outbox to outbox_worker")
     session.execute(
-        "grant insert (id, topic, key, type, payload, content_type, headers, deliver_after) on outbox.message to outbox_worker"
+        "grant insert (id, topic, key, type, payload, content_type, headers, deliver_after) on outbox.message"
+        " to outbox_worker"
     )
     session.execute("grant select on sequence outbox.slot to outbox_worker")
     limited = psycopg.conninfo.make_conninfo(url, options="-c role=outbox_worker")

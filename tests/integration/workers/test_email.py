@@ -1,4 +1,4 @@
-"""Mails reach a real SMTP server once, whatever that server does; only a lost answer may cost a repeat, under the same name."""
+"""Mails reach a real SMTP server once, whatever it does; only a lost answer costs a repeat, under the same name."""
 
 import json
 import ssl
@@ -40,7 +40,7 @@ def running(run: Run, made: tuple[Worker, Any]) -> AbstractContextManager[None]:
     return run(worker, beside=beside)
 
 
-def queue(produce: Produce, topic: str, *, type: str | None = "email.v1", **changed: Any) -> str:  # noqa: A002
+def queue(produce: Produce, topic: str, *, type: str | None = "email.v1", **changed: Any) -> str:
     mail = {"to": "ada@example.com", "subject": "Welcome!", "template": "welcome", "data": {"name": "Ada"}, **changed}
     return produce(topic, json.dumps(mail).encode(), key="k", ce_type=type)
 
@@ -133,7 +133,7 @@ def test_mail_goes_encrypted_and_logged_in(
     with MailServer(post, tls=context, implicit=implicit, login=True) as server:
         one = queue(produce, topic)
         # A wrong password is an outage: it kills no mail.
-        with running(run, worker(server, topic, **secure, password="wrong")):  # noqa: S106
+        with running(run, worker(server, topic, **secure, password="wrong")):
             wait_until(lambda: post.conversations >= 2)
         assert way(session, one) == []
         with running(run, worker(server, topic, **secure, password=PASSWORD)):

@@ -29,7 +29,9 @@ def beside() -> tuple[Any, ...]:
 
 def registered(produce: Produce, topic: str, user: str = "u1", **more: Any) -> str:
     told = {"userId": user, "email": "ada@example.com", "userType": "student", **more}
-    return produce(topic, json.dumps(told).encode(), key=user, ce_type="user_registered.v1", ce_time="2026-01-01T00:00:00Z")
+    return produce(
+        topic, json.dumps(told).encode(), key=user, ce_type="user_registered.v1", ce_time="2026-01-01T00:00:00Z"
+    )
 
 
 def enrolled(produce: Produce, topic: str) -> str:
@@ -47,9 +49,16 @@ def state(session: Connection, endpoint: int) -> list[tuple[Any, ...]]:
     )
 
 
+def tried_so_often(session: Connection, endpoint: int, attempts: int) -> bool:
+    found = state(session, endpoint)
+    return bool(found) and found[0][2] == attempts
+
+
 def hurry(session: Connection) -> None:
     """Let what waits for another attempt be due now."""
-    session.execute("update worker.delivery set due_at = clock_timestamp() where delivered_at is null and dead_at is null")
+    session.execute(
+        "update worker.delivery set due_at = clock_timestamp() where delivered_at is null and dead_at is null"
+    )
     session.execute("update worker.endpoint set due_at = clock_timestamp()")
 
 
@@ -86,7 +95,7 @@ def test_what_is_refused_is_tried_again_and_a_gone_endpoint_disabled_until_an_op
         with run(replace(integrations(), topics=(topic,)), beside=beside()):
             tried = registered(produce, topic)
             for attempts in (1, 2):
-                wait_until(lambda n=attempts: state(session, endpoint) and state(session, endpoint)[0][2] == n)
+                wait_until(partial(tried_so_often, session, endpoint, attempts))
                 hurry(session)
             wait_until(lambda: state(session, endpoint)[0][:4] == (True, False, 3, 204))
             assert (one.ids, elsewhere.posts) == ([tried] * 3, [])
@@ -102,7 +111,7 @@ def test_what_is_refused_is_tried_again_and_a_gone_endpoint_disabled_until_an_op
             assert endpoints.replay(session, endpoint, ids=[tried]) == 1
             wait_until(lambda: one.ids[-1] == tried and endpoints.endpoints(session)[0].pending == 0)
     for call in (endpoints.enable, partial(endpoints.replay, dead=True)):
-        with pytest.raises(ChoiceError, match="there is no endpoint 99|nothing was changed"):
+        with pytest.raises(ChoiceError, match="there is no endpoint 99"):
             call(session, 99)
     with pytest.raises(ChoiceError, match="enabled already"):
         endpoints.enable(session, endpoint)
@@ -112,7 +121,12 @@ def test_an_endpoint_in_our_own_network_is_refused_when_it_is_added_and_when_it_
     topic: str, session: Connection, produce: Produce, run: Run
 ) -> None:
     with Subscriber() as inside:
-        for url in (f"https://localhost:{inside.port}/", "https://127.0.0.1/", "https://169.254.169.254/latest", "https://[::1]/"):
+        for url in (
+            f"https://localhost:{inside.port}/",
+            "https://127.0.0.1/",
+            "https://169.254.169.254/latest",
+            "https://[::1]/",
+        ):
             with pytest.raises(UserMistake, match="refused unless allowed"):
                 endpoints.add(session, url)
         with pytest.raises(UserMistake, match="begins with http"):

@@ -11,7 +11,7 @@ from app_integration.workers.integrations.address import Refused, check_addresse
 INWARD = [
     "127.0.0.1",
     "127.255.255.254",
-    "0.0.0.0",  # noqa: S104
+    "0.0.0.0",
     "10.0.0.1",
     "172.16.0.1",
     "172.31.255.255",
@@ -75,7 +75,7 @@ def test_an_ipv4_address_is_judged_alike_however_ipv6_wraps_it(address: ipaddres
 def test_whatever_python_takes_for_not_global_is_refused(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    if not address.is_global and not address in ipaddress.ip_network("64:ff9b::/96"):
+    if not address.is_global and address not in ipaddress.ip_network("64:ff9b::/96"):
         assert inward(address)
 
 

@@ -60,7 +60,9 @@ def test_what_all_messages_would_meet_is_an_outage(error: Exception) -> None:
     assert isinstance(outage_of(error), Outage)
 
 
-@pytest.mark.parametrize("error", [Reject("x"), Retry("x"), ValueError("x"), errors.UniqueViolation(), errors.DataError()])
+@pytest.mark.parametrize(
+    "error", [Reject("x"), Retry("x"), ValueError("x"), errors.UniqueViolation(), errors.DataError()]
+)
 def test_what_is_the_messages_own_is_none(error: Exception) -> None:
     assert outage_of(error) is None
 
@@ -74,7 +76,9 @@ def test_an_error_is_told_in_one_printable_line_that_is_not_endless(text: str) -
         told.encode()
 
 
-HEADER = st.one_of(st.none(), st.binary(max_size=20), st.text(max_size=20).map(lambda text: text.encode(errors="replace")))
+HEADER = st.one_of(
+    st.none(), st.binary(max_size=20), st.text(max_size=20).map(lambda text: text.encode(errors="replace"))
+)
 
 
 @given(HEADER, HEADER, HEADER, HEADER)
@@ -109,5 +113,5 @@ def test_a_worker_that_cannot_be_is_refused_when_it_is_written() -> None:
     def handle(*_: object) -> None: ...
 
     for name, topics, batch in (("Bad Name", ("t",), 1), ("good", (), 1), ("good", "topic", 1), ("good", ("t",), 0)):
-        with pytest.raises(ValueError, match="allowed|must be"):
+        with pytest.raises(ValueError, match=r"allowed|must be"):
             Worker(name, topics, handle, batch=batch)  # type: ignore[arg-type]

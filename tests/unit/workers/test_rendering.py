@@ -78,13 +78,15 @@ def test_whatever_fills_a_mail_begins_no_header(name: str, subject: str) -> None
 
 
 def test_a_line_break_in_a_subject_is_refused() -> None:
-    one = Email.model_construct(to="a@example.com", subject="x\r\nBcc: e@example.com", template="welcome", data={"name": "x"})
+    one = Email.model_construct(
+        to="a@example.com", subject="x\r\nBcc: e@example.com", template="welcome", data={"name": "x"}
+    )
     with pytest.raises(Reject, match="no mail can be made of it"):
         composed(one)
 
 
 def test_an_unknown_template_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(Reject, match="no template nothing.html; known are course_access, welcome"):
+    with pytest.raises(Reject, match=r"no template nothing\.html; known are course_access, welcome"):
         RENDERER.render(mail("nothing"))
 
 

@@ -39,11 +39,12 @@ def test_what_must_be_set_is_named_all_at_once() -> None:
     ],
 )
 def test_a_mistake_is_told_with_what_is_allowed(variable: str, value: str, told: str) -> None:
-    assert told in problems(**{**ENOUGH, variable: value})
+    assert told in problems(Settings, **{**ENOUGH, variable: value})
 
 
 def test_properties_of_the_client_are_set_by_variables() -> None:
-    settings = Settings.load({**ENOUGH, "WORKER_KAFKA_SASL_USERNAME": "w"})
+    kubernetes = {"WORKER_SERVICE_HOST": "10.0.0.1", "WORKER_PORT": "tcp://10.0.0.1:80"}
+    settings = Settings.load({**ENOUGH, **kubernetes, "WORKER_KAFKA_SASL_USERNAME": "w"})
     assert settings.properties == {"sasl.username": "w", "bootstrap.servers": "kafka:9092"}
 
 

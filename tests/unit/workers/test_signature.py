@@ -1,6 +1,7 @@
 """Deliveries are signed as Standard Webhooks has it: its own vector, and its own library as the judge."""
 
 import base64
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -26,8 +27,6 @@ def test_the_official_vector() -> None:
 def test_the_reference_library_takes_what_was_signed_and_nothing_that_was_changed(
     identity: object, document: dict[str, str]
 ) -> None:
-    import json
-
     secret, body = new_secret(), json.dumps(document)
     signed = headers(str(identity), int(datetime.now(UTC).timestamp()), body.encode(), secret)
     assert Webhook(secret).verify(body, signed) == document

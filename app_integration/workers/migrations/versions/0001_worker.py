@@ -1,4 +1,4 @@
-"""The workers' own tables: inbox and held messages, notifications, rollups, the audit log, webhooks, and who may what."""
+"""The workers' tables: inbox and held messages, notifications, rollups, the audit log, webhooks; and who may what."""
 
 from pathlib import Path
 
