@@ -23,7 +23,7 @@ ENVELOPE_BYTES = 512
 bytes."""
 
 RESERVED_HEADERS = frozenset(
-    {"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_replay", "content-type"}
+    {"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_replay", "ce_force", "content-type"}
 )
 """Written by the relay (CloudEvents Kafka protocol binding 1.0, section 3.2; `ce_replay` where an operator has a sent
 message published anew); a second one would contradict it."""

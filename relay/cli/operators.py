@@ -107,6 +107,10 @@ def replay(
         bool,
         typer.Option("--sent", help="Publish sent messages once more, with a header ce_replay, while they are kept."),
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="With --sent: a header ce_force asks consumers to handle them though they have."),
+    ] = False,
     why: Why = None,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -124,6 +128,7 @@ def replay(
         before=before,
         everything=everything,
         sent=sent,
+        force=force,
     )
     _act(context, "replay", choice, why=why, yes=yes, dry_run=dry_run, json=json)
 

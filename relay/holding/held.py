@@ -145,7 +145,8 @@ with due as (
 )
 select shard, seq, id::text, topic, key, type, payload, content_type,
        case when replay is null then headers
-            else coalesce(headers, '{}') || jsonb_build_object('ce_replay', replay::text) end::text,
+            else coalesce(headers, '{}') || jsonb_build_object('ce_replay', replay::text)
+                 || case when force then '{"ce_force": "true"}' else '{}'::jsonb end end::text,
        to_json(created_at)::text, false, size, failed_at is not null, attempts, replay is not null
 from page
 where running - size < %(bytes)s

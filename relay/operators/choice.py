@@ -47,6 +47,8 @@ class Choice:
     everything: bool = False
     sent: bool = False
     """Messages that were sent, instead of those that failed."""
+    force: bool = False
+    """With `sent`: consumers are asked to handle them once more, though they have."""
 
     def at(self, now: datetime) -> "Choice":
         """The same with ages turned into times.
@@ -110,7 +112,7 @@ def read(
         **named,
     )
     problems += _contradictions(choice, states)
-    if not problems and choice == Choice(sent=choice.sent):
+    if not problems and choice == Choice(sent=choice.sent, force=choice.force):
         problems.append(
             "nothing is chosen; allowed: ids, --topic, --key, --error, --state, --after, --before, or --all"
         )
@@ -165,6 +167,8 @@ def _contradictions(choice: Choice, states: tuple[str, ...]) -> list[str]:
         problems.append("--error is empty; allowed: the code of an error, or a part of its text")
     if choice.sent and (choice.error is not None or choice.state is not None):
         problems.append("--error or --state is given with --sent; messages that were sent have none, leave it out")
+    if choice.force and not choice.sent:
+        problems.append("--force is given without --sent; nobody has handled what was never sent, leave it out")
     if choice.state is not None and choice.state not in states:
         problems.append(f"--state is {choice.state!r}; allowed: {', '.join(states)}")
     return problems

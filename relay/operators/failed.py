@@ -21,7 +21,7 @@ READ_GROUPS = """
 with chosen as materialized (
     select shard, seq, state
     from outbox.chosen('discard', row(%(ids)s::uuid[], %(topic)s, %(key)s, %(error)s, %(state)s, %(after)s, %(before)s,
-                                      %(everything)s, %(sent)s)::outbox.choice)
+                                      %(everything)s, %(sent)s, %(force)s)::outbox.choice)
 )
 select c.state, h.topic, h.code, count(*), min(h.held_at), max(h.failed_at), min(h.error)
 from chosen c
@@ -36,7 +36,7 @@ with listed as materialized (
     select h.id, h.topic, h.key, h.type, h.state, h.attempts, h.held_at, h.failed_at, h.due_at, h.code, h.error,
            h.scope, h.seq
     from outbox.chosen('discard', row(%(ids)s::uuid[], %(topic)s, %(key)s, %(error)s, %(state)s, %(after)s, %(before)s,
-                                      %(everything)s, %(sent)s)::outbox.choice) as c
+                                      %(everything)s, %(sent)s, %(force)s)::outbox.choice) as c
     join outbox.held_state h on h.shard = c.shard and h.seq = c.seq
     order by h.held_at, h.seq
     limit %(limit)s

@@ -21,7 +21,7 @@ CHOSEN = """
 -- chosen: what a choice takes, by topic and state
 select topic, state, count(*)
 from outbox.chosen(%(act)s, row(%(ids)s::uuid[], %(topic)s, %(key)s, %(error)s, %(state)s, %(after)s, %(before)s,
-                                %(everything)s, %(sent)s)::outbox.choice)
+                                %(everything)s, %(sent)s, %(force)s)::outbox.choice)
 group by topic, state order by count(*) desc, topic, state
 """
 
@@ -29,7 +29,7 @@ REPLAY = """
 -- replay
 select act, messages
 from outbox.replay(%(why)s, %(ids)s::uuid[], %(topic)s, %(key)s, %(error)s, %(state)s, %(after)s, %(before)s,
-                   %(everything)s, %(sent)s, %(dry_run)s)
+                   %(everything)s, %(sent)s, %(dry_run)s, %(force)s)
 """
 
 DISCARD = """

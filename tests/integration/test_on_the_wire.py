@@ -88,6 +88,11 @@ def test_a_sent_message_that_is_replayed_arrives_once_more_with_the_number_of_th
     assert headers(again[1]) == {**headers(second), "ce_replay": str(act)}
     settled = "select count(*) from outbox.held where settled_as = 'sent' and replay = %s"
     wait_until(lambda: execute(here, settled, act) == [(2,)], 20)
+    ((forced, _),) = execute(
+        here, "select * from outbox.replay('once more', topic => %s, sent => true, force => true)", here.topic
+    )
+    *_, third, _ = consume(here, 6)
+    assert headers(third) == {**headers(first), "ce_replay": str(forced), "ce_force": "true"}
 
 
 def test_headers_can_be_reduced_to_the_identity(here: World) -> None:

@@ -182,7 +182,7 @@ def test_an_act_is_recorded_with_who_when_why_what_and_how_many(database: str) -
             "select id, who, client, act, why, choice, messages, clock_timestamp() - at < interval '1 minute'"
             " from outbox.operator_act"
         ).fetchall()
-    choice = {"topic": "orders", "error": "size", "everything": False, "sent": False}
+    choice = {"topic": "orders", "error": "size", "everything": False, "sent": False, "force": False}
     assert recorded == [(1, "postgres", "ada@laptop at 127.0.0.1", "replay", "the limit was raised", choice, 4, True)]
 
 
@@ -341,7 +341,7 @@ DEMAND = """
 -- demand_choice
 select outbox.demand_choice(
     %(act)s, row(%(ids)s::uuid[], %(topic)s, %(key)s, %(error)s, %(state)s, %(after)s, %(before)s, %(everything)s,
-                 %(sent)s)::outbox.choice)
+                 %(sent)s, false)::outbox.choice)
 """
 
 

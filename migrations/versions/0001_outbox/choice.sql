@@ -11,7 +11,8 @@ create type outbox.choice as (
     after      timestamptz,
     before     timestamptz,
     everything boolean,
-    sent       boolean
+    sent       boolean,
+    force      boolean
 );
 
 -- create_demand_choice: goes on only with a choice that says something, and no two things that exclude each other
@@ -27,6 +28,8 @@ declare
     problem text := case
         when choice.ids is not null and (filters > 0 or everything or num_nonnulls(choice.after, choice.before) > 0)
             then 'ids are given together with something else; allowed: ids alone'
+        when choice.force and not coalesce(choice.sent, false)
+            then 'force is given without sent; allowed: with it, for consumers have not handled what was never sent'
         when cardinality(choice.ids) = 0 or array_position(choice.ids, null) > 0
             then 'ids is empty, or has a null in it; allowed: the ids of messages'
         when everything and filters > 0

@@ -33,6 +33,8 @@ create table outbox.held (
     held_at       timestamptz not null default clock_timestamp(),
     -- The operator's act that publishes it anew after it was sent; then nothing waits for it.
     replay        bigint,
+    -- Whether consumers are asked to handle it once more, though they have.
+    force         boolean     not null default false,
     -- When it was sent the first time, if it is published anew after it had been held and sent.
     first_sent_at timestamptz,
     settled_as    text        check (settled_as in ('sent', 'discarded')),

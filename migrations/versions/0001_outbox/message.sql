@@ -55,7 +55,7 @@ create table outbox.message (
     constraint headers_are_an_object_of_text check (
         jsonb_typeof(headers) = 'object' and not jsonb_path_exists(headers, 'strict $.* ? (@.type() != "string")')),
     constraint headers_leave_the_relays_own_alone check (
-        not headers ?| array['ce_specversion', 'ce_id', 'ce_type', 'ce_source', 'ce_time', 'ce_replay', 'content-type', '']),
+        not headers ?| array['ce_specversion', 'ce_id', 'ce_type', 'ce_source', 'ce_time', 'ce_replay', 'ce_force', 'content-type', '']),
     constraint created_at_is_a_time_of_our_era check (created_at between '1970-01-01' and '9999-12-31'),
     -- By a CASE, for the difference with an infinite time is an error of its own before PostgreSQL 17.
     constraint deliver_after_is_within_ten_years check (

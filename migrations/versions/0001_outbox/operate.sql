@@ -93,8 +93,8 @@ as $function$
 $function$;
 
 -- create_publish_anew: sent rows, as held ones that nothing waits for: reopened where they were held, else copied. Due now,
--- all at one time, so that those of a shard go in their order.
-create function outbox.publish_anew(by_act bigint, shards smallint[], seqs bigint[]) returns uuid[]
+-- all at one time, so that those of a shard go in their order. By force: consumers are asked to handle them once more.
+create function outbox.publish_anew(by_act bigint, by_force boolean, shards smallint[], seqs bigint[]) returns uuid[]
     language sql
 as $function$
     with locked as (
@@ -107,15 +107,15 @@ as $function$
     ), reopened as (
         update outbox.held h
         set scope = 'none', due_at = now(), attempts = 0, failed_at = null, fault = null, code = null, error = null,
-            held_at = clock_timestamp(), replay = by_act, settled_as = null, settled_at = null,
+            held_at = clock_timestamp(), replay = by_act, force = by_force, settled_as = null, settled_at = null,
             first_sent_at = case when h.replay is null then h.settled_at else h.first_sent_at end
         from locked where h.shard = locked.shard and h.seq = locked.seq
         returning h.id
     ), copied as (
         insert into outbox.held (shard, seq, id, topic, key, type, payload, content_type, headers, created_at, scope,
-                                 due_at, replay)
+                                 due_at, replay, force)
         select m.shard, m.seq, m.id, m.topic, m.key, m.type, m.payload, m.content_type, m.headers, m.created_at, 'none',
-               now(), by_act
+               now(), by_act, by_force
         from unnest(shards, seqs) as c(shard, seq)
         join outbox.message m on m.shard = c.shard and m.seq = c.seq
         where not exists (select from outbox.held h where h.shard = c.shard and h.seq = c.seq)
@@ -178,7 +178,7 @@ begin
     loop
         done := case
             when kind = 'discard' then outbox.settle_discarded(step.shards, step.seqs)
-            when choice.sent then outbox.publish_anew(act, step.shards, step.seqs)
+            when choice.sent then outbox.publish_anew(act, coalesce(choice.force, false), step.shards, step.seqs)
             else outbox.make_due(step.shards, step.seqs) end;
         messages := messages + cardinality(done);
         taken := taken || case when choice.ids is not null then done else '{}' end;
@@ -203,13 +203,14 @@ create function outbox.replay(
     why text, ids uuid[] default null, topic text default null, key text default null, error text default null,
     state text default null, after timestamptz default null, before timestamptz default null,
     everything boolean default false, sent boolean default false, dry_run boolean default false,
-    out act bigint, out messages bigint
+    force boolean default false, out act bigint, out messages bigint
 )
     language sql security definer
     set search_path = pg_catalog, pg_temp set jit = off
 as $function$
     select act, messages
-    from outbox.carry_out('replay', why, row(ids, topic, key, error, state, after, before, everything, sent), dry_run)
+    from outbox.carry_out(
+        'replay', why, row(ids, topic, key, error, state, after, before, everything, sent, force), dry_run)
 $function$;
 revoke execute on function outbox.replay from public;
 
@@ -224,6 +225,7 @@ create function outbox.discard(
     set search_path = pg_catalog, pg_temp set jit = off
 as $function$
     select act, messages
-    from outbox.carry_out('discard', why, row(ids, topic, key, error, state, after, before, everything, false), dry_run)
+    from outbox.carry_out(
+        'discard', why, row(ids, topic, key, error, state, after, before, everything, false, false), dry_run)
 $function$;
 revoke execute on function outbox.discard from public;
