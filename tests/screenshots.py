@@ -51,8 +51,6 @@ def _take(world: World, name: str, width: int, dark: bool) -> None:
         press("decline", "402")
         press("rollback", "rolled back")
         press("twice", "one payment")
-        wait(driver, lambda: driver.find_elements(By.CSS_SELECTOR, ".chip"), "workers have handled them")
-        photograph(driver, FOLDER / f"{name}.png")
         press("portrait", "portrait_uploaded.v1", "#held")
         driver.execute_script("document.querySelector('#course').selectedIndex = 1")
         press("buy", "blocked", "#held")
