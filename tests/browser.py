@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 FLAGS = (
@@ -36,7 +38,7 @@ def browser(width: int = 1280, height: int = 900, *, dark: bool = False, still: 
     options = ChromeOptions()
     options.binary_location = str(programs[0])
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
             options.add_argument(flag)
         driver = Chrome(options, ChromeService(str(programs[1])))
@@ -55,7 +57,11 @@ def browser(width: int = 1280, height: int = 900, *, dark: bool = False, still: 
 
 def wait(driver: Chrome, found: Callable[[], object], what: str) -> None:
     """Wait until something is so on the page."""
-    WebDriverWait(driver, SECONDS, 0.1).until(lambda _: found(), f"never: {what}")
+    try:
+        WebDriverWait(driver, SECONDS, 0.1).until(lambda _: found())
+    except TimeoutException:
+        shown = driver.find_element(By.TAG_NAME, "body").text
+        raise AssertionError(f"never: {what}; the page shows:\n{shown}") from None
 
 
 def photograph(driver: Chrome, path: Path) -> None:

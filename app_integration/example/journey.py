@@ -37,8 +37,8 @@ from worker.inbox where ce_id = any(:ids) order by handled_at
 """).bindparams(bindparam("ids", type_=ARRAY(Text)))
 
 HELD = text("""
--- held_messages: oldest first, as they would go
-select id, topic, key, type, state, attempts, code, error, created_at, due_at
+-- held_messages: oldest first, as they would go. Without due_at, which may be infinite, and Python has no such time
+select id, topic, key, type, state, attempts, code, error, created_at
 from outbox.held_state where settled_as is null and state <> 'scheduled' order by seq limit :most
 """)
 

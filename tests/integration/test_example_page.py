@@ -42,7 +42,7 @@ def test_the_page_shows_each_message_from_its_commit_to_its_worker_and_what_is_h
         press(driver, "register")
         wait(driver, lambda: text(driver, "tbody").count("+") >= 4, "four messages were published")
         press(driver, "decline")
-        wait(driver, lambda: "402: The payment was declined" in text(driver, "#said"), "declined")
+        wait(driver, lambda: "402: The payment was declined:" in text(driver, "#said"), "declined")
         press(driver, "rollback")
         wait(driver, lambda: "were written, then rolled back" in text(driver, "#said"), "rolled back")
         press(driver, "twice")

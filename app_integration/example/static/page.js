@@ -31,7 +31,7 @@ function someone() {
   return { name, email: `${name.toLowerCase()}.${uuid().slice(0, 8)}@example.com`, password: PASSWORD };
 }
 
-const because = (answer) => `${answer.status}: ${answer.body.title}. ${answer.body.detail}`;
+const because = (answer) => `${answer.status}: ${answer.body.title}: ${answer.body.detail}.`;
 
 async function register() {
   const asked = someone();
