@@ -15,7 +15,7 @@ from types import FrameType
 
 import psycopg
 
-from relay import events, locks, rights, telemetry
+from relay import events, locks, rights
 from relay.connection import connect, first_line, where, which_server
 from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
 from relay.holding.custody import Custody
@@ -40,7 +40,8 @@ from relay.relay import Pace, Relay
 from relay.restoring.durability import Durability
 from relay.retention import chores
 from relay.settings import Settings
-from relay.watching import status
+from relay.telemetry import logs
+from relay.watching import status, watch
 
 LAST_RESORT_SECONDS = 9
 """How long after being told to stop the process ends in any case: a server that hangs must not hold it."""
@@ -107,14 +108,11 @@ def _end_in_any_case() -> None:
 
     Its sessions end with it, and so do its leases; what it published and did not record is published once more.
     """
-    telemetry.log.error(
-        "told to stop %d s ago, and a server still does not answer: ended without recording the last progress",
-        LAST_RESORT_SECONDS,
-    )
+    logs.tell(events.EndedWithoutAnswer(LAST_RESORT_SECONDS))
     os._exit(1)
 
 
-def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.tell) -> None:
+def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = logs.tell) -> None:
     """Relay until SIGTERM or SIGINT.
 
     Args:
@@ -126,11 +124,14 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.
         UserMistake: the set-up is wrong; the relay could never work.
         WorkFailed: within `wait` seconds of the start the database or the broker did not answer.
     """
-    with stopped_by_signals() as stop:
-        _until_reachable(settings, wait, stop, tell)
+    with stopped_by_signals() as stop, watch.watching(settings, tell, stop) as watched:
+        _until_reachable(settings, wait, stop, watched.tell)
         # Begun before the relaying and ended after it, so that a chore never outlives what it is done beside.
-        with chores.done_beside(settings, tell), _listening(settings, tell) as pulse:
-            _relay_until_stopped(settings, stop, pulse, tell)
+        with (
+            chores.done_beside(settings, watched.tell, watched.chores),
+            _listening(settings, watched.tell) as watched.pulse,
+        ):
+            _relay_until_stopped(settings, stop, watched.pulse, watched.tell)
 
 
 def _relay_until_stopped(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell) -> None:
@@ -155,7 +156,7 @@ def drain(
     *,
     wait: float = 0.0,
     progress: Callable[[int], None] = lambda _: None,
-    tell: events.Tell = telemetry.tell,
+    tell: events.Tell = logs.tell,
 ) -> int:
     """Relay until nothing is due, then end.
 
@@ -270,13 +271,14 @@ def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cl
     properties = {**settings.kafka, "bootstrap.servers": settings.kafka_brokers}
     how = properties, envelope(settings.headers, settings.source), Routes(settings), settings.takeover_seconds
     rules = policy(settings)
-    delivery = Delivery(Publisher((Lane(*how), Lane(*how))), Alone(*how), rules)
+    publisher = Publisher((Lane(*how), Lane(*how)))
+    delivery = Delivery(publisher, Alone(*how), rules)
     cleanup.callback(delivery.close)
     held = Held(lease_session, rows=RETRY_ROWS, size=settings.page_bytes)
     retries = Retries(held, lambda: Delivery(Lane(*how), Alone(*how), rules))
     cleanup.callback(retries.close)
     leases = Leases(lease_session)
-    tell(events.Started(settings.name, where(settings.database_url), leases.shards))
+    tell(events.Started(settings.name, where(settings.database_url), leases.shards, lambda: publisher.queued))
     return Relay(
         leases=leases,
         fleet=Fleet(lease_session, settings.name, settings.takeover_seconds, tell),

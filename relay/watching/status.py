@@ -1,14 +1,14 @@
-"""How far the relays are: what is pending, how old, and which relay holds which shard. Reads only; needs no Kafka.
+"""How far the relays are: what is pending, how old, how large, and which relay holds which shard. Reads only.
 
-Guarantees: answers in under a second however deep the backlog, because it counts no further than `COUNTED` messages in
-all unless told to, and says so. What it counts is exactly what the reader would still read: the committed rows that the
+Guarantees: needs no Kafka; answers in under a second however deep the backlog, because it counts no further than
+`COUNTED` messages in all unless told to, and says so. What it counts is exactly what the reader would still read: the committed rows that the
 newest checkpoint of their shard does not cover. Messages published since that checkpoint are among them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -19,6 +19,8 @@ from relay.leasing.fleet import sessions
 from relay.leasing.silence import HEALTHY_SECONDS, Session, by_relay, silence
 from relay.reading.plan import walk_indexes
 from relay.restoring.unsent import demand_positions
+from relay.watching.disk import Change, Disk, read_disk, runway
+from relay.watching.held_counts import BlockedKeys, HeldCounts, read_blocked, read_held
 
 COUNTED = 80_000
 """How many pending messages are counted at most, divided evenly among the shards."""
@@ -26,7 +28,13 @@ COUNTED = 80_000
 PATIENCE = "5s"
 """How long a count may take: one transaction that writes millions of rows hides the pending ones among its own."""
 
-READ_PENDING = """
+BYTES: LiteralString = (
+    "290 + coalesce(pg_column_size(payload), 0) + coalesce(pg_column_size(headers), 0) + coalesce(octet_length(key), 0)"
+)
+"""What a message takes on disk, about: its values of any length as they are stored, and 290 bytes for the rest of its
+row and its entries in three indexes (tried: 300,000 messages of 288 bytes with short keys take 584 bytes each)."""
+
+READ_PENDING: LiteralString = """
 -- read_pending: per shard, the rows that are visible now and not covered by its newest checkpoint, up to a number.
 -- Three ranges make up all of them: above both marks; below, of the transactions that a snapshot lists as in progress;
 -- and between the target's floor and upto, of those that the target does not know at all.
@@ -41,20 +49,21 @@ with position as (
     left join outbox.snapshot as target on target.id = newest.target
 )
 select p.shard, p.sent_at, count(due.created_at),
-       extract(epoch from clock_timestamp() - min(due.created_at))::float8
+       extract(epoch from clock_timestamp() - min(due.created_at))::float8, sum(due.bytes)::float8,
+       coalesce(pg_sequence_last_value('outbox.message_seq'::regclass), 0) - greatest(p.floor, p.upto)
 from position as p
 left join lateral (
     (
-        select created_at from outbox.message
+        select created_at, {bytes} as bytes from outbox.message
         where shard = p.shard and seq > greatest(p.floor, p.upto) and not pg_visible_in_snapshot(xid, p.seen)
         order by seq limit %(limit)s
     )
     union all
     (
-        select late_row.created_at
+        select late_row.created_at, late_row.bytes
         from (select pg_snapshot_xip(p.seen) union select pg_snapshot_xip(p.target)) as late(xid)
         cross join lateral (
-            select created_at from outbox.message
+            select created_at, {bytes} as bytes from outbox.message
             where xid = late.xid and shard = p.shard and seq <= greatest(p.floor, p.upto)
               and seq > case when pg_visible_in_snapshot(late.xid, p.target) then p.upto else 0 end
             order by seq limit %(limit)s
@@ -63,15 +72,15 @@ left join lateral (
     )
     union all
     (
-        select created_at from outbox.message
+        select created_at, {bytes} as bytes from outbox.message
         where shard = p.shard and seq > greatest(p.floor, p.target_floor) and seq <= p.upto
           and xid >= pg_snapshot_xmax(p.target)
         order by seq limit %(limit)s
     )
 ) as due on true
-group by p.shard, p.sent_at
+group by p.shard, p.sent_at, p.floor, p.upto
 order by p.shard
-"""
+""".replace("{bytes}", BYTES)
 
 READ_HOLDERS = """
 -- read_holders: every live relay by its sessions' name, with a shard for each lease and null for its membership
@@ -82,13 +91,6 @@ where locktype = 'advisory' and objsubid = 2 and granted
   and database = (select oid from pg_database where datname = current_database())
   and (classid::bigint = %(lease)s or classid::bigint = %(member)s and objid = 0)
 order by application_name, pid, objid
-"""
-
-READ_HELD = """
--- read_held: what is set aside, by state, up to a number in all
-select state, count(*)
-from (select state from outbox.held_state where settled_as is null limit %(most)s) as held
-group by state order by state
 """
 
 READ_SHARDS = """
@@ -126,16 +128,20 @@ class ShardStatus:
 class Status:
     """The state of the outbox at one moment.
 
-    `pending` is a lower bound where `pending_capped`. `oldest_pending_seconds` is the age of the oldest of the pending
-    messages that were counted, None when there are none. `held` counts messages that are set aside, by state; a lower
-    bound where `held_capped`.
+    `pending` is a lower bound where `pending_capped`; `pending_estimate` then says about how many there are, else the
+    same. `oldest_pending_seconds` is the age of the oldest of the pending messages that were counted, None when there
+    are none. `held` counts messages that are set aside, by state; a lower bound where `held_capped`. `blocked` says how
+    many keys wait behind a message that failed.
     """
 
     pending: int
     pending_capped: bool
+    pending_estimate: int
     oldest_pending_seconds: float | None
     held: Mapping[str, int]
     held_capped: bool
+    blocked: BlockedKeys
+    disk: Disk
     relays: Sequence[RelayStatus]
     shards: Sequence[ShardStatus]
 
@@ -147,12 +153,13 @@ class Status:
         return found
 
 
-def read(database_url: str, *, most: int = COUNTED) -> Status:
+def read(database_url: str, *, most: int = COUNTED, disk_budget: int | None = None) -> Status:
     """Read the state of the outbox.
 
     Args:
         database_url: a libpq URL.
         most: how many pending messages are counted at most.
+        disk_budget: how many bytes the outbox may take, if that is set.
 
     Raises:
         DatabaseUnreachable: PostgreSQL does not answer.
@@ -164,11 +171,11 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
     with connect(database_url, "status") as connection:
         try:
             revision.check(connection).demand()
-            return _read(connection, most)
+            return look(connection, most, disk_budget)
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseUnfit(
                 f"role {connection.info.user} may not read the outbox ({first_line(error)}); "
-                "status needs select on outbox.message, outbox.held_state, outbox.checkpoint, outbox.snapshot and "
+                "status needs select on outbox.message, outbox.held, outbox.checkpoint, outbox.snapshot and "
                 "outbox.schema_version"
             ) from None
         except psycopg.errors.QueryCanceled:
@@ -180,7 +187,18 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
             raise DatabaseUnreachable(f"the session was lost: {first_line(error)}; try again") from None
 
 
-def _read(connection: "psycopg.Connection", most: int) -> Status:
+def look(connection: "psycopg.Connection", most: int, disk_budget: int | None) -> Status:
+    """Read the state of the outbox on a session that is used for nothing else.
+
+    Args:
+        connection: the session; it is left with settings of its own.
+        most: as for `read`.
+        disk_budget: as for `read`.
+
+    Raises:
+        psycopg.Error: the role may not read it, or the session was lost.
+        PositionsForeign: nobody knows what is pending.
+    """
     walk_indexes(connection)
     pin(connection, "statement_timeout", PATIENCE)
     demand_positions(connection)
@@ -188,28 +206,41 @@ def _read(connection: "psycopg.Connection", most: int) -> Status:
     limit = max(1, most // shards)
     holders = connection.execute(READ_HOLDERS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
     counts = connection.execute(READ_PENDING, {"limit": limit}).fetchall()
-    held: dict[str, int] = dict(connection.execute(READ_HELD, {"most": most}).fetchall())
-    return summarise(holders, sessions(connection), counts, limit, held=held, most=most)
+    beside = Beside(read_held(connection), read_blocked(connection), *read_disk(connection), disk_budget)
+    return summarise(holders, sessions(connection), counts, limit, beside)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What was read beside the pending messages of each shard."""
+
+    held: HeldCounts
+    blocked: BlockedKeys
+    disk_bytes: int
+    change: Change
+    disk_budget: int | None
+
+
+Count = tuple[int, datetime, int, float | None, float | None, int]
+"""Of a shard: its number, the time of its newest checkpoint, pending messages, age of the oldest in seconds, bytes of
+those that were counted, and how many numbers were drawn since its position, by messages of all shards."""
 
 
 def summarise(
     holders: Iterable[tuple[int, str, int | None]],
     fleet: Iterable[Session],
-    counts: Sequence[tuple[int, datetime, int, float | None]],
+    counts: Sequence[Count],
     limit: int,
-    *,
-    held: Mapping[str, int],
-    most: int,
+    beside: Beside,
 ) -> Status:
     """Put together what was read; pure.
 
     Args:
         holders: process id, application name and shard (None: membership) of each lock.
         fleet: the sessions of all relays.
-        counts: number, time of its newest checkpoint, pending messages and age of the oldest in seconds of each shard.
+        counts: what was counted of each shard.
         limit: up to how many messages of a shard were counted in each of the ranges.
-        held: how many messages are set aside, by state.
-        most: up to how many of them were counted.
+        beside: what is held, and what is on disk.
     """
     names: dict[int, str] = {}
     leases: dict[int, int] = {}
@@ -220,14 +251,23 @@ def summarise(
     silent = {relay: silence(own) for relay, own in by_relay(fleet).items()}
     rows = [
         ShardStatus(shard, names.get(leases.get(shard, 0)), min(pending, limit), pending >= limit, checkpoint_at)
-        for shard, checkpoint_at, pending, _ in counts
+        for shard, checkpoint_at, pending, *_ in counts
     ]
+    estimate = sum(
+        max(row.pending, drawn // len(rows)) if row.pending_capped else row.pending
+        for row, (*_, drawn) in zip(rows, counts, strict=True)
+    )
+    counted, size = sum(pending for _, _, pending, *_ in counts), sum(of or 0.0 for *_, of, _ in counts)
+    message_bytes = size / counted if counted else None
     return Status(
         pending=sum(row.pending for row in rows),
         pending_capped=any(row.pending_capped for row in rows),
-        oldest_pending_seconds=max((max(0.0, age) for *_, age in counts if age is not None), default=None),
-        held=held,
-        held_capped=sum(held.values()) >= most,
+        pending_estimate=estimate,
+        oldest_pending_seconds=max((max(0.0, age) for *_, age, _, _ in counts if age is not None), default=None),
+        held=beside.held.states,
+        held_capped=beside.held.capped,
+        blocked=beside.blocked,
+        disk=runway(beside.disk_bytes, beside.change, estimate, message_bytes, beside.disk_budget),
         relays=[
             _relay(name, sorted(shard for shard, holder in leases.items() if holder == pid), silent.get(pid))
             for pid, name in names.items()
