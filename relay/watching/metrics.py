@@ -40,7 +40,7 @@ OTHER = "(other)"
 """All further topics. No topic can be called so."""
 
 # A series more for each counter, to say since when it counts: process_start_time_seconds says that for all.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _topic = itemgetter(3)
 

@@ -1,8 +1,8 @@
 """How far the relays are: what is pending, how old, how large, and which relay holds which shard. Reads only.
 
-Guarantees: needs no Kafka; answers in under a second however deep the backlog, because it counts no further than
-`COUNTED` messages in all unless told to, and says so. What it counts is exactly what the reader would still read: the committed rows that the
-newest checkpoint of their shard does not cover. Messages published since that checkpoint are among them.
+Guarantees: needs no Kafka; answers in under a second however deep the backlog, for it counts no further than `COUNTED`
+messages in all unless told to, and says so. What it counts is exactly what the reader would still read: the committed
+rows that the newest checkpoint of their shard does not cover. Those published since that checkpoint are among them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
