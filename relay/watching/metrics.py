@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Collection, Iterator
-from itertools import chain
+from itertools import accumulate, chain
 from operator import itemgetter
 
 import confluent_kafka
@@ -231,12 +231,12 @@ class _LatencyCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         with self._lock:
-            counts, count, total = list(self._latency.counts), self._latency.count, self._latency.sum
+            counts, total = list(accumulate(self._latency.counts)), self._latency.sum
         family = HistogramMetricFamily(
             f"{PREFIX}_latency_seconds", "From created_at to Kafka's acknowledgement, of messages that were never held."
         )
-        buckets = [(str(float(bound)), float(number)) for bound, number in zip(BOUNDS, counts, strict=True)]
-        family.add_metric([], [*buckets, ("+Inf", float(count))], total)
+        buckets = [(str(float(bound)), float(number)) for bound, number in zip(BOUNDS, counts, strict=False)]
+        family.add_metric([], [*buckets, ("+Inf", float(counts[-1]))], total)
         yield family
 
 

@@ -41,8 +41,16 @@ class Watched:
 
 
 @dataclass
-class _Watch:
-    """One relay as it is seen over HTTP."""
+class Watch:
+    """One relay as it is seen over HTTP.
+
+    Args:
+        settings: its own.
+        stopping: for how many seconds it has been told to stop; None while it was not.
+        watched: what it was given.
+        backlog: the outbox as it was measured last.
+        condition: what is known of how it is.
+    """
 
     settings: Settings
     stopping: Callable[[], float | None]
@@ -62,9 +70,11 @@ class _Watch:
         )
 
     def measure(self, session: "psycopg.Connection") -> None:
+        """Look at the outbox, and keep what was found."""
         self.backlog = measure(session, self.settings.disk_bytes)
 
     def silent(self) -> float:
+        """For how long the loop has not come round."""
         return self.watched.pulse.silent_seconds if self.watched.pulse else 0.0
 
     def reasons(self) -> list[str]:
@@ -76,6 +86,7 @@ class _Watch:
         return stuck + self.condition.not_ready(self.backlog.free_shards if self.backlog else None)
 
     def livez(self, _: str) -> Answer:
+        """Whether a new process would do better."""
         pulse = self.watched.pulse
         if pulse and pulse.hopeless:
             return Answer(
@@ -84,10 +95,12 @@ class _Watch:
         return Answer(200, "the loop comes round\n")
 
     def readyz(self, _: str) -> Answer:
+        """Whether it does what it is there for."""
         reasons = self.reasons()
         return Answer(503, "".join(f"{reason}\n" for reason in reasons)) if reasons else Answer(200, "ready\n")
 
     def show(self, accept: str) -> Answer:
+        """The metrics, in the format that is asked for."""
         encode, content_type = choose_encoder(accept)
         return Answer(200, encode(self.metrics.registry), content_type)
 
@@ -107,7 +120,7 @@ def watching(settings: Settings, tell: events.Tell, stopping: Callable[[], float
     watched = Watched(tell)
     with ExitStack() as stack:
         if settings.http_port is not None:
-            watch = _Watch(settings, stopping, watched)
+            watch = Watch(settings, stopping, watched)
 
             def all_hear(event: events.Event) -> None:
                 # Those who only count first: the log may have to wait for whoever reads it.
