@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -41,7 +42,11 @@ from relay.restoring.durability import Durability
 from relay.retention import chores
 from relay.settings import Settings
 from relay.telemetry import logs
+from relay.tracing.gate import tracing
 from relay.watching import status, watch
+
+if TYPE_CHECKING:
+    from relay.tracing.spans import Spans
 
 LAST_RESORT_SECONDS = 9
 """How long after being told to stop the process ends in any case: a server that hangs must not hold it."""
@@ -124,24 +129,30 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = logs.tell)
         UserMistake: the set-up is wrong; the relay could never work.
         WorkFailed: within `wait` seconds of the start the database or the broker did not answer.
     """
-    with stopped_by_signals() as stop, watch.watching(settings, tell, stop) as watched:
+    with (
+        stopped_by_signals() as stop,
+        tracing(settings) as spans,
+        watch.watching(settings, _with(spans, tell), stop) as watched,
+    ):
         _until_reachable(settings, wait, stop, watched.tell)
         # Begun before the relaying and ended after it, so that a chore never outlives what it is done beside.
         with (
             chores.done_beside(settings, watched.tell, watched.chores),
             _listening(settings, watched.tell) as watched.pulse,
         ):
-            _relay_until_stopped(settings, stop, watched.pulse, watched.tell)
+            _relay_until_stopped(settings, stop, watched.pulse, watched.tell, spans)
 
 
-def _relay_until_stopped(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell) -> None:
+def _relay_until_stopped(
+    settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, spans: "Spans | None"
+) -> None:
     """Relay, and begin anew after each fault."""
     failures = 0
     while stop() is None:
         began = time.monotonic()
         pulse.beat()
         try:
-            _work(settings, stop, pulse, tell)
+            _work(settings, stop, pulse, tell, spans)
         except (WorkFailed, psycopg.Error) as error:
             # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
             failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
@@ -179,11 +190,11 @@ def drain(
             progress(event.messages)
         tell(event)
 
-    with stopped_by_signals() as stop:
+    with stopped_by_signals() as stop, tracing(settings) as spans:
         _until_reachable(settings, wait, stop, tell)
         try:
             with _listening(settings, tell) as pulse:
-                return _work(settings, stop, pulse, both, until_empty=True)
+                return _work(settings, stop, pulse, _with(spans, both), spans, until_empty=True)
         except psycopg.Error as error:
             raise DatabaseUnreachable(_reason(error)) from error
 
@@ -214,10 +225,30 @@ def _listening(settings: Settings, tell: events.Tell) -> "Iterator[Pulse]":
         yield pulse
 
 
-def _work(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, *, until_empty: bool = False) -> int:
+def _with(spans: "Spans | None", tell: events.Tell) -> events.Tell:
+    """Let the spans hear of everything too, where there are any."""
+    if spans is None:
+        return tell
+
+    def both(event: events.Event) -> None:
+        spans.hear(event)
+        tell(event)
+
+    return both
+
+
+def _work(
+    settings: Settings,
+    stop: Stop,
+    pulse: Pulse,
+    tell: events.Tell,
+    spans: "Spans | None",
+    *,
+    until_empty: bool = False,
+) -> int:
     """Make everything, relay until told to stop, and take it down again; return how many messages were published."""
     with ExitStack() as cleanup:
-        relay = _compose(settings, stop, pulse, tell, cleanup)
+        relay = _compose(settings, stop, pulse, tell, cleanup, spans=spans)
 
         def empty() -> bool:
             """Ask the table itself: shards that others hold are waited for; what is held and not due is not."""
@@ -240,7 +271,9 @@ def _demand_nothing_left(settings: Settings, published: int) -> None:
         raise WorkFailed(f"published {published} messages, and some are held: {counts}; see them with: relay failed")
 
 
-def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cleanup: ExitStack) -> Relay:
+def _compose(
+    settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cleanup: ExitStack, *, spans: "Spans | None"
+) -> Relay:
     """Wire a relay together. What is closed first is what could still send; the leases go last."""
 
     def session() -> "psycopg.Connection":
@@ -269,7 +302,8 @@ def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cl
     if doorbell:
         cleanup.callback(doorbell.close)
     properties = {**settings.kafka, "bootstrap.servers": settings.kafka_brokers}
-    how = properties, envelope(settings.headers, settings.source), Routes(settings), settings.takeover_seconds
+    routes, headers = Routes(settings), envelope(settings.headers, settings.source)
+    how = properties, spans.around(headers, routes) if spans else headers, routes, settings.takeover_seconds
     rules = policy(settings)
     publisher = Publisher((Lane(*how), Lane(*how)))
     delivery = Delivery(publisher, Alone(*how), rules)

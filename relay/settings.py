@@ -206,6 +206,11 @@ class Settings(BaseModel):
     log_level: Literal["info", "warning", "error"] = _setting(
         "info", '"info", "warning" or "error"', "what is less grave is not logged"
     )
+    tracing: bool = _setting(
+        False,
+        "true or false",
+        "whether messages that carry a `traceparent` get a span of OpenTelemetry, exported by the OTEL_* variables",
+    )
     measure_interval_seconds: float = _setting(
         15.0,
         "a number of seconds from 1 to 3600",

@@ -41,6 +41,8 @@ CANCEL_SECONDS = 2.0
 AGAIN_SECONDS = 600.0
 """Between two times of telling that the same chore fails."""
 
+PRUNING = "pruning"
+
 UNPRUNED = "nothing is lost, but what was sent stays on disk until it is tried again with success"
 
 
@@ -85,7 +87,7 @@ class Chores:
         self._told: dict[str, float] = {}
         """When it was told last that a chore fails, by the monotonic clock; nothing of one that goes well."""
         self._sessions: dict[str, psycopg.Connection] = {}
-        pruning = Chore("pruning", self._prune, interval(self._retention), FIRST_SECONDS, UNPRUNED)
+        pruning = Chore(PRUNING, self._prune, interval(self._retention), FIRST_SECONDS, UNPRUNED)
         self._chores = (pruning, *also)
         self._scheduler = BackgroundScheduler(
             timezone=UTC, executors={"default": ThreadPoolExecutor(len(self._chores))}

@@ -74,7 +74,8 @@ class _Hiding(logging.Formatter):
 
 def _forms(secret: str) -> set[str]:
     """How a secret may stand in a line: as it is, and as it is escaped there."""
-    return {secret, printable(secret), json.dumps(secret)[1:-1]}
+    shown = {secret, printable(secret), repr(secret)[1:-1]}
+    return shown | {json.dumps(form)[1:-1] for form in shown}
 
 
 def _sentence(record: logging.LogRecord) -> str:

@@ -65,4 +65,5 @@ class Latency:
 
 def _written(moment: datetime) -> str:
     """Write a time as PostgreSQL's `to_json` does, in UTC; that is how messages have theirs."""
-    return f'"{moment.isoformat()}"'
+    whole, _, fraction = moment.replace(tzinfo=None).isoformat().partition(".")
+    return f'"{whole}.{fraction.rstrip("0")}+00:00"' if fraction else f'"{whole}+00:00"'

@@ -50,6 +50,7 @@ class Metrics:
 
     Args:
         topics: the logical topics that are configured.
+        chores: the names of what is done beside relaying.
         backlog: says how the outbox was when it was measured last; None while it never was.
         offset: by how many seconds the database's clock is ahead of this machine's.
         gauges: what is asked for when somebody scrapes: name, meaning, and how to know.
@@ -58,6 +59,7 @@ class Metrics:
     def __init__(
         self,
         topics: Collection[str],
+        chores: Collection[str],
         backlog: Callable[[], Backlog | None],
         offset: Callable[[], float],
         gauges: Collection[tuple[str, str, Callable[[], float]]],
@@ -67,7 +69,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self._topics = set(topics)
         self._offset = offset
-        self._counts = _Counts(self.registry)
+        self._counts = _Counts(self.registry, chores)
         self._unrecorded = Unrecorded()
         self._latency = Latency()
         self._lock = threading.Lock()
@@ -182,7 +184,7 @@ class Unrecorded:
 class _Counts:
     """The counters of what happened, by their names."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, chores: Collection[str]) -> None:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"{PREFIX}_{name}", meaning, labels, registry=registry)
 
@@ -210,6 +212,9 @@ class _Counts:
         self._topics_away: set[str] = set()
         for change in ("taken", "given_up"):
             self.lease_changes.labels(change)
+        # A series that begins with its first failure has not increased since, and no alert would see it.
+        for chore in chores:
+            self.chores_failed.labels(chore)
 
     def away(self, topic: str) -> None:
         """Take note of a topic that cannot be written to."""

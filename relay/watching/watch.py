@@ -13,12 +13,14 @@ from prometheus_client.exposition import choose_encoder
 
 from relay import events
 from relay.leasing.pulse import Pulse
-from relay.retention.chores import Chore
+from relay.retention.chores import PRUNING, Chore
 from relay.settings import Settings
 from relay.watching.backlog import Backlog, measure
 from relay.watching.condition import Condition
 from relay.watching.metrics import Metrics
 from relay.watching.port import Answer, opened
+
+MEASURING = "measuring the backlog"
 
 AT_ONCE = 0.0, 0.5
 """A relay is not ready before it knows whether shards are free that it does not hold."""
@@ -61,6 +63,7 @@ class Watch:
     def __post_init__(self) -> None:
         self.metrics = Metrics(
             self.settings.topics,
+            (PRUNING, MEASURING),
             lambda: self.backlog,
             lambda: self.backlog.offset if self.backlog else 0.0,
             (
@@ -130,7 +133,7 @@ def watching(settings: Settings, tell: events.Tell, stopping: Callable[[], float
 
             watched.tell = all_hear
             every = settings.measure_interval_seconds
-            watched.chores = (Chore("measuring the backlog", watch.measure, every, AT_ONCE, UNMEASURED),)
+            watched.chores = (Chore(MEASURING, watch.measure, every, AT_ONCE, UNMEASURED),)
             pages = {"/livez": watch.livez, "/readyz": watch.readyz, "/metrics": watch.show}
             url = stack.enter_context(opened(settings.http_host, settings.http_port, pages))
             tell(events.PortOpened(url))
