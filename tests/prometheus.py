@@ -47,6 +47,11 @@ def our_families() -> set[str]:
     return {family.name for family in registry.collect() if family.name.startswith("outbox_relay")}
 
 
+def family_of(name: str) -> str:
+    """The metric that a series or an expression names: a counter without its `_total`, a histogram without its parts."""
+    return re.sub(r"(_total|_bucket|_count|_sum|_info)$", "", name)
+
+
 class Prometheus:
     """One server, which watches some ports of this machine.
 
