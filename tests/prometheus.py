@@ -48,7 +48,7 @@ def our_families() -> set[str]:
 
 
 def family_of(name: str) -> str:
-    """The metric that a series or an expression names: a counter without its `_total`, a histogram without its parts."""
+    """The metric that a series or an expression names: a counter without `_total`, a histogram without its parts."""
     return re.sub(r"(_total|_bucket|_count|_sum|_info)$", "", name)
 
 

@@ -122,9 +122,11 @@ def test_the_relays_span_is_a_child_of_the_request_and_parent_of_the_consumer(
     assert {attributes(span).get("error.type") for span in failed} >= {"MSG_SIZE_TOO_LARGE"}
     onward = {headers["ce_id"]: headers for headers in map(read_headers, consume(here))}
     assert onward[str(traced)]["mine"] == "kept"
-    assert onward[str(traced)]["traceparent"] == f"00-{context.trace_id:032x}-{first.span_id.hex()}-01"
+    version, trace_id, parent, flags = onward[str(traced)]["traceparent"].split("-")
+    assert (version, trace_id, parent) == ("00", f"{context.trace_id:032x}", first.span_id.hex())
+    assert int(flags, 16) & trace.TraceFlags.SAMPLED
     untraced = [headers for headers in onward.values() if "traceparent" not in headers]
-    unsampled = [headers for headers in onward.values() if headers.get("traceparent", "").endswith("-00")]
+    unsampled = [headers for headers in onward.values() if not int(headers.get("traceparent", "-1")[-2:], 16) & 1]
     assert (len(untraced), len(unsampled)) == (1, 1)
 
 
