@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
+from relay import migrate
 from relay.errors import PortUnavailable
 from relay.watching import port as serving
 from relay.watching.port import CLIENTS, Answer, opened
 from tests.command import relay
+from tests.conftest import OwnPostgres
 from tests.faults.world import RelayProcess, World, wait_until, world
 
 
@@ -110,24 +111,26 @@ def test_it_answers_while_kafka_is_waited_for_and_says_that_it_is_not_ready(here
     assert "\noutbox_relay_pending_messages " not in text
 
 
-def test_it_answers_while_postgres_is_away_and_keeps_what_was_measured(here: World) -> None:
-    """Connections are refused by rename: the server serves other tests too."""
-    process = here.relay("one", RELAY_HTTP_PORT="0", RELAY_MEASURE_INTERVAL_SECONDS="1")
-    url = url_of(process)
-    until_ready(url)
-    name = here.database_url.rpartition("/")[2]
-    with psycopg.connect(here.database_url.replace(name, "postgres"), autocommit=True) as admin:
-        admin.execute(f'alter database "{name}" allow_connections false'.encode())
-        admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
+def test_it_answers_while_postgres_is_away_and_keeps_what_was_measured(
+    own_postgres: OwnPostgres, kafka_brokers: str, topic: str, tmp_path: Path
+) -> None:
+    server = own_postgres()
+    migrate.upgrade(server.url())
+    with world(server.url(), kafka_brokers, topic, tmp_path) as here:
+        process = here.relay("one", RELAY_HTTP_PORT="0", RELAY_MEASURE_INTERVAL_SECONDS="1")
+        url = url_of(process)
+        wait_until(lambda: "\noutbox_relay_pending_messages 0" in ask(f"{url}/metrics")[2], 30)
+        until_ready(url)
+        server.kill()
         wait_until(lambda: "it was interrupted and begins anew" in ask(f"{url}/readyz")[2], 30)
         text = ask(f"{url}/metrics")[2]
         assert value(text, "outbox_relay_pending_messages") == 0
         assert value(text, "outbox_relay_shards") == 0
         assert ask(f"{url}/livez")[0] == 200
-        admin.execute(f'alter database "{name}" allow_connections true'.encode())
-    until_ready(url)
-    assert value(ask(f"{url}/metrics")[2], "outbox_relay_interruptions_total") >= 1
-    assert process.terminate() == 0
+        server.start()
+        until_ready(url)
+        assert value(ask(f"{url}/metrics")[2], "outbox_relay_interruptions_total") >= 1
+        assert process.terminate() == 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "no-such-host.invalid"])

@@ -95,11 +95,13 @@ def test_the_relays_span_is_a_child_of_the_request_and_parent_of_the_consumer(
         with tracer(sampled=False).start_as_current_span("unsampled"):
             enqueue(application, here.topic, {"n": 3}, key="b")
         enqueue(application, here.topic, {"n": 4}, key="c")
-        with tracer().start_as_current_span("refused"):
-            enqueue(application, here.topic, os.urandom(5_000), key="d")
         application.commit()
         process = here.relay("one", RELAY_MAX_ATTEMPTS="1", **settings(collector))
         assert watch.wait_for(lambda seen: len(seen) == 4, 30)
+        # Only now: it spoils its batch, and what is sent with it is sent once more.
+        with tracer().start_as_current_span("refused"):
+            enqueue(application, here.topic, os.urandom(5_000), key="d")
+        application.commit()
         wait_until(lambda: here.states()["dead"] == 1, 30)
         assert process.terminate() == 0
     sent = [span for span in collector.spans if span.status.code != Status.STATUS_CODE_ERROR]
