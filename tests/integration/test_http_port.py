@@ -121,7 +121,7 @@ def test_it_answers_while_postgres_is_away_and_keeps_what_was_measured(
         url = url_of(process)
         wait_until(lambda: "\noutbox_relay_pending_messages 0" in ask(f"{url}/metrics")[2], 30)
         until_ready(url)
-        server.kill()
+        server.crash()
         wait_until(lambda: "it was interrupted and begins anew" in ask(f"{url}/readyz")[2], 30)
         text = ask(f"{url}/metrics")[2]
         assert value(text, "outbox_relay_pending_messages") == 0

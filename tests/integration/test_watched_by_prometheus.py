@@ -57,7 +57,9 @@ class Story:
         settings = {
             "RELAY_HTTP_PORT": str(self._ports[name]),
             "RELAY_MEASURE_INTERVAL_SECONDS": "1",
-            "RELAY_DISK_BUDGET": "1MB",
+            "RELAY_DISK_BUDGET": "3MB",
+            # Long enough to be seen between two.
+            "RELAY_CHECKPOINT_INTERVAL_SECONDS": "3",
             "RELAY_RETENTION": "0",
             "RELAY_TAKEOVER_SECONDS": "8",
             "RELAY_MAX_ATTEMPTS": "1",
@@ -105,16 +107,18 @@ def story(database: str, own_kafka: OwnKafka, tmp_path: Path) -> Iterator[Story]
         world(database, kafka.brokers, topic, tmp_path) as here,
         closing(Prometheus(tmp_path / "prometheus", ports, rules)) as prometheus,
     ):
-        yield Story(here, kafka, prometheus, ports, small)
+        story = Story(here, kafka, prometheus, ports, small)
+        with story.owner:
+            yield story
 
 
 def test_every_alert_fires_when_its_cause_is_made_and_every_metric_moves(story: Story) -> None:
     prometheus = story.prometheus
+    postgres_has_a_full_disk(story)
     a_message_is_refused_and_a_topic_is_missing(story)
     another_relay_hangs(story)
     kafka_takes_nothing(story)
     an_operator_discards(story)
-    postgres_has_a_full_disk(story)
     somebody_locks_a_table(story)
     for expression in dashboard():
         assert prometheus.query(expression), expression
@@ -125,10 +129,9 @@ def test_every_alert_fires_when_its_cause_is_made_and_every_metric_moves(story: 
 
 
 def a_message_is_refused_and_a_topic_is_missing(story: Story) -> None:
-    story.until("outbox_relay_ready == 1")
     for number in range(20):
         story.enqueue(story.here.topic, key=str(number))
-    story.enqueue(story.small, os.urandom(1_500_000))
+    story.enqueue(story.small, os.urandom(3_000_000))
     story.enqueue(story.small)
     story.enqueue("nowhere")
     story.until("outbox_relay_blocked_keys > 0")
@@ -164,6 +167,7 @@ def an_operator_discards(story: Story) -> None:
 
 
 def postgres_has_a_full_disk(story: Story) -> None:
+    story.until("outbox_relay_ready == 1")
     story.owner.execute(DISK_FULL)
     story.enqueue(story.here.topic)
     story.until_firing("OutboxRelayInterrupted", "OutboxShardsFree")
