@@ -15,7 +15,13 @@ WINDOW_SECONDS = 300.0
 """Growth is that of so long; of longer where nothing was recorded meanwhile."""
 
 UNKNOWN_BYTES = 500.0
-"""What a message takes where none is pending that could be looked at."""
+"""What a message takes where there are too few to tell."""
+
+EMPTY_BYTES = 40_960
+"""What a slot takes without a row: a page for each of its three indexes, and for TOAST and its index."""
+
+MANY = 1_000
+"""Of fewer messages it says little what they take: half-filled pages weigh as much as they do."""
 
 READ_DISK: LiteralString = """
 -- read_disk: with indexes and TOAST. The growth is told from a snapshot of a while ago: what was enqueued since, by the
@@ -38,14 +44,33 @@ with past as (
             where shard = every.shard::smallint and sent_at <= past.created_at order by batch desc limit 1
         ), 0)
     ) as c
+), slots as (
+    -- how many messages there are, by their numbers: from the lowest to the highest of each slot
+    select coalesce(
+               sum(pg_total_relation_size(format('outbox.message_%%s', slot)::regclass) - %(empty)s), 0
+           )::float8 as bytes,
+           coalesce(sum(highest - lowest + 1), 0)::float8 as messages
+    from (
+        select slot, min(lowest) as lowest, max(highest) as highest
+        from generate_series(0, 7) as slot, generate_series(0, outbox.shard_count() - 1) as every(shard)
+        cross join lateral (
+            select seq from outbox.message
+            where slot = slot.slot::smallint and shard = every.shard::smallint order by seq limit 1
+        ) as first(lowest)
+        cross join lateral (
+            select seq from outbox.message
+            where slot = slot.slot::smallint and shard = every.shard::smallint order by seq desc limit 1
+        ) as last(highest)
+        group by slot
+    ) as of_slots
 )
-select (
+select slots.bytes, slots.messages, (
            select sum(pg_total_relation_size(c.oid))::bigint from pg_class c
            where c.relnamespace = 'outbox'::regnamespace and c.relkind = 'r'
        ),
        coalesce(pg_sequence_last_value('outbox.message_seq'::regclass), 0) - past.drawn,
        sent.messages, extract(epoch from clock_timestamp() - past.created_at)::float8
-from past, sent
+from past, sent, slots
 """
 
 
@@ -74,27 +99,41 @@ class Change:
     seconds: float
 
 
-def read_disk(connection: "psycopg.Connection") -> tuple[int, Change]:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What is on disk: bytes of the whole outbox, bytes of its messages, and about how many those are."""
+
+    bytes: int
+    of_messages: float
+    messages: float
+
+    @property
+    def message_bytes(self) -> float:
+        """What a message takes, with its share of indexes."""
+        return self.of_messages / self.messages if self.messages >= MANY else UNKNOWN_BYTES
+
+
+def read_disk(connection: "psycopg.Connection") -> tuple[Taken, Change]:
     """Read how many bytes the outbox takes, and what became of its messages of late."""
-    ((taken, enqueued, sent, seconds),) = connection.execute(READ_DISK, {"window": WINDOW_SECONDS}).fetchall()
-    return taken, Change(enqueued, sent, seconds)
+    values = {"window": WINDOW_SECONDS, "empty": EMPTY_BYTES}
+    ((of_messages, messages, taken, enqueued, sent, seconds),) = connection.execute(READ_DISK, values).fetchall()
+    return Taken(taken, of_messages, messages), Change(enqueued, sent, seconds)
 
 
-def runway(taken: int, change: Change, pending: int, message_bytes: float | None, budget: int | None) -> Disk:
+def runway(taken: Taken, change: Change, pending: int, budget: int | None) -> Disk:
     """Put together how long the disk lasts.
 
     Args:
-        taken: bytes of the whole outbox on disk.
+        taken: what is on disk.
         change: what happened of late.
         pending: messages that are pending now.
-        message_bytes: what one of them takes on average; None where that is not known.
         budget: bytes that the outbox may take.
     """
-    size = UNKNOWN_BYTES if message_bytes is None else message_bytes
+    size = taken.message_bytes
     # Numbers that a rollback has drawn are no messages: the backlog did not grow by more than there is of it.
     more = min(change.enqueued - change.sent, pending)
     growth = more * size / max(change.seconds, 1.0) * 3_600
-    left = None if budget is None or growth <= 0 else max(0.0, budget - taken) / growth
-    if budget is not None and taken >= budget:
+    left = None if budget is None or growth <= 0 else max(0.0, budget - taken.bytes) / growth
+    if budget is not None and taken.bytes >= budget:
         left = 0.0
-    return Disk(taken, round(pending * size), growth, budget, left)
+    return Disk(taken.bytes, round(pending * size), growth, budget, left)

@@ -2,7 +2,8 @@
 
 Guarantees: the same states as `outbox.held_state`, told in a fraction of a second of a million held messages: each kind
 is counted no further than a number, so that none hides another, and who is in the way of a whole topic is looked up
-once for each topic instead of once for each message.
+once for each topic instead of once for each message. The view is asked and not its table, for more may look than may
+read payloads; of its states nothing is asked, so they are not worked out.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ READ_HELD: LiteralString = """
 -- read_held: by kind, each along its own index and up to a number, so that no kind hides another
 with halted as materialized (
     select topic, min(seq) as seq, min(seq) filter (where fault = 'destination') as away_seq
-    from outbox.held
+    from outbox.held_state
     where settled_as is null and failed_at is not null and scope = 'topic'
     group by topic
 ), shards as materialized (
@@ -26,13 +27,13 @@ with halted as materialized (
 ), dead as (
     select 'dead' as state
     from shards cross join lateral (
-        select 1 from outbox.held h
+        select 1 from outbox.held_state h
         where h.shard = shards.shard and h.settled_as is null and h.due_at = 'infinity' limit %(most)s
     ) as one limit %(most)s
 ), scheduled as (
     select case when one.replay is null then 'scheduled' else 'replaying' end
     from shards cross join lateral (
-        select h.replay from outbox.held h
+        select h.replay from outbox.held_state h
         where h.shard = shards.shard and h.settled_as is null and h.due_at > statement_timestamp()
           and h.due_at < 'infinity' and h.failed_at is null limit %(most)s
     ) as one limit %(most)s
@@ -40,7 +41,7 @@ with halted as materialized (
     select case when h.replay is not null then 'replaying'
                 when exists (select from halted where halted.topic = h.topic and halted.away_seq <= h.seq)
                 then 'unreachable' else 'retrying' end
-    from outbox.held h
+    from outbox.held_state h
     where h.settled_as is null and h.failed_at is not null and not h.dead limit %(most)s
 ), waiting as (
     select case when one.replay is not null then 'replaying'
@@ -48,7 +49,7 @@ with halted as materialized (
                 then 'unreachable'
                 when exists (select from halted where halted.topic = one.topic and halted.seq < one.seq) then 'blocked'
                 when (
-                    select true from outbox.held first
+                    select true from outbox.held_state first
                     where first.settled_as is null and first.failed_at is not null
                       and first.topic = one.topic and first.scope = 'key' and first.key_hash = one.key_hash
                       and first.key = one.key and first.seq < one.seq
@@ -56,7 +57,7 @@ with halted as materialized (
                 ) then 'blocked'
                 else 'pending' end
     from shards cross join lateral (
-        select h.topic, h.key, h.key_hash, h.seq, h.replay from outbox.held h
+        select h.topic, h.key, h.key_hash, h.seq, h.replay from outbox.held_state h
         where h.shard = shards.shard and h.settled_as is null and h.due_at <= statement_timestamp()
           and h.failed_at is null limit %(most)s
     ) as one limit %(most)s
@@ -77,7 +78,7 @@ READ_BLOCKED: LiteralString = """
 -- read_blocked: keys with a failed message in the way of what comes after it, up to a number, and since when the first
 select count(distinct (topic, key_hash)), extract(epoch from clock_timestamp() - min(held_at))::float8
 from (
-    select topic, key_hash, held_at from outbox.held
+    select topic, key_hash, held_at from outbox.held_state
     where settled_as is null and failed_at is not null and scope = 'key' limit %(most)s
 ) as heads
 """

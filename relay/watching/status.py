@@ -19,7 +19,7 @@ from relay.leasing.fleet import sessions
 from relay.leasing.silence import HEALTHY_SECONDS, Session, by_relay, silence
 from relay.reading.plan import walk_indexes
 from relay.restoring.unsent import demand_positions
-from relay.watching.disk import Change, Disk, read_disk, runway
+from relay.watching.disk import Change, Disk, Taken, read_disk, runway
 from relay.watching.held_counts import BlockedKeys, HeldCounts, read_blocked, read_held
 
 COUNTED = 80_000
@@ -27,12 +27,6 @@ COUNTED = 80_000
 
 PATIENCE = "5s"
 """How long a count may take: one transaction that writes millions of rows hides the pending ones among its own."""
-
-BYTES: LiteralString = (
-    "290 + coalesce(pg_column_size(payload), 0) + coalesce(pg_column_size(headers), 0) + coalesce(octet_length(key), 0)"
-)
-"""What a message takes on disk, about: its values of any length as they are stored, and 290 bytes for the rest of its
-row and its entries in three indexes (tried: 300,000 messages of 288 bytes with short keys take 584 bytes each)."""
 
 READ_PENDING: LiteralString = """
 -- read_pending: per shard, the rows that are visible now and not covered by its newest checkpoint, up to a number.
@@ -49,21 +43,21 @@ with position as (
     left join outbox.snapshot as target on target.id = newest.target
 )
 select p.shard, p.sent_at, count(due.created_at),
-       extract(epoch from clock_timestamp() - min(due.created_at))::float8, sum(due.bytes)::float8,
+       extract(epoch from clock_timestamp() - min(due.created_at))::float8,
        coalesce(pg_sequence_last_value('outbox.message_seq'::regclass), 0) - greatest(p.floor, p.upto)
 from position as p
 left join lateral (
     (
-        select created_at, {bytes} as bytes from outbox.message
+        select created_at from outbox.message
         where shard = p.shard and seq > greatest(p.floor, p.upto) and not pg_visible_in_snapshot(xid, p.seen)
         order by seq limit %(limit)s
     )
     union all
     (
-        select late_row.created_at, late_row.bytes
+        select late_row.created_at
         from (select pg_snapshot_xip(p.seen) union select pg_snapshot_xip(p.target)) as late(xid)
         cross join lateral (
-            select created_at, {bytes} as bytes from outbox.message
+            select created_at from outbox.message
             where xid = late.xid and shard = p.shard and seq <= greatest(p.floor, p.upto)
               and seq > case when pg_visible_in_snapshot(late.xid, p.target) then p.upto else 0 end
             order by seq limit %(limit)s
@@ -72,7 +66,7 @@ left join lateral (
     )
     union all
     (
-        select created_at, {bytes} as bytes from outbox.message
+        select created_at from outbox.message
         where shard = p.shard and seq > greatest(p.floor, p.target_floor) and seq <= p.upto
           and xid >= pg_snapshot_xmax(p.target)
         order by seq limit %(limit)s
@@ -80,7 +74,7 @@ left join lateral (
 ) as due on true
 group by p.shard, p.sent_at, p.floor, p.upto
 order by p.shard
-""".replace("{bytes}", BYTES)
+"""
 
 READ_HOLDERS = """
 -- read_holders: every live relay by its sessions' name, with a shard for each lease and null for its membership
@@ -175,7 +169,7 @@ def read(database_url: str, *, most: int = COUNTED, disk_budget: int | None = No
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseUnfit(
                 f"role {connection.info.user} may not read the outbox ({first_line(error)}); "
-                "status needs select on outbox.message, outbox.held, outbox.checkpoint, outbox.snapshot and "
+                "status needs select on outbox.message, outbox.held_state, outbox.checkpoint, outbox.snapshot and "
                 "outbox.schema_version"
             ) from None
         except psycopg.errors.QueryCanceled:
@@ -216,14 +210,14 @@ class Beside:
 
     held: HeldCounts
     blocked: BlockedKeys
-    disk_bytes: int
+    taken: Taken
     change: Change
     disk_budget: int | None
 
 
-Count = tuple[int, datetime, int, float | None, float | None, int]
-"""Of a shard: its number, the time of its newest checkpoint, pending messages, age of the oldest in seconds, bytes of
-those that were counted, and how many numbers were drawn since its position, by messages of all shards."""
+Count = tuple[int, datetime, int, float | None, int]
+"""Of a shard: its number, the time of its newest checkpoint, pending messages, age of the oldest in seconds, and how
+many numbers were drawn since its position, by messages of all shards."""
 
 
 def summarise(
@@ -257,17 +251,15 @@ def summarise(
         max(row.pending, drawn // len(rows)) if row.pending_capped else row.pending
         for row, (*_, drawn) in zip(rows, counts, strict=True)
     )
-    counted, size = sum(pending for _, _, pending, *_ in counts), sum(of or 0.0 for *_, of, _ in counts)
-    message_bytes = size / counted if counted else None
     return Status(
         pending=sum(row.pending for row in rows),
         pending_capped=any(row.pending_capped for row in rows),
         pending_estimate=estimate,
-        oldest_pending_seconds=max((max(0.0, age) for *_, age, _, _ in counts if age is not None), default=None),
+        oldest_pending_seconds=max((max(0.0, age) for *_, age, _ in counts if age is not None), default=None),
         held=beside.held.states,
         held_capped=beside.held.capped,
         blocked=beside.blocked,
-        disk=runway(beside.disk_bytes, beside.change, estimate, message_bytes, beside.disk_budget),
+        disk=runway(beside.taken, beside.change, estimate, beside.disk_budget),
         relays=[
             _relay(name, sorted(shard for shard, holder in leases.items() if holder == pid), silent.get(pid))
             for pid, name in names.items()

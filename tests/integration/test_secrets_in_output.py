@@ -1,4 +1,4 @@
-"""No password is in anything that the relay says, whatever goes wrong, on standard output, standard error and in pages."""
+"""No password is in anything that the relay says, whatever goes wrong: in its output, its log and its pages."""
 
 import json
 from collections.abc import Iterator, Mapping

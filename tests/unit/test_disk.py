@@ -3,43 +3,48 @@
 import pytest
 
 from relay import capacity
-from relay.watching.disk import UNKNOWN_BYTES, Change, runway
+from relay.watching.disk import UNKNOWN_BYTES, Change, Taken, runway
 
 HOUR = 3_600.0
 GB = 10**9
 
 
+def taken(amount: int) -> Taken:
+    """So many bytes in messages of 1,000."""
+    return Taken(amount, amount, amount / 1_000)
+
+
 def test_a_backlog_that_grows_fills_what_is_left() -> None:
-    found = runway(2 * GB, Change(1_000_000, 0, HOUR), 1_000_000, 1_000.0, 4 * GB)
+    found = runway(taken(2 * GB), Change(1_000_000, 0, HOUR), 1_000_000, 4 * GB)
     assert (found.bytes, found.backlog_bytes) == (2 * GB, GB)
     assert found.growth_bytes_per_hour == pytest.approx(GB)
     assert found.full_in_hours == pytest.approx(2)
 
 
 def test_numbers_that_rollbacks_have_drawn_are_no_growth() -> None:
-    found = runway(3 * GB, Change(1_000_000, 900_000, HOUR), 40, 1_000.0, 4 * GB)
+    found = runway(taken(3 * GB), Change(1_000_000, 900_000, HOUR), 40, 4 * GB)
     assert found.growth_bytes_per_hour == pytest.approx(40_000)
 
 
 def test_a_backlog_that_drains_has_no_end_of_disk() -> None:
-    found = runway(3 * GB, Change(10, 1_000, HOUR), 500, 1_000.0, 4 * GB)
+    found = runway(taken(3 * GB), Change(10, 1_000, HOUR), 500, 4 * GB)
     assert found.growth_bytes_per_hour < 0
     assert found.full_in_hours is None
 
 
 def test_without_a_budget_nobody_knows_when_it_is_full() -> None:
-    assert runway(3 * GB, Change(10, 0, HOUR), 10, 1_000.0, None).full_in_hours is None
+    assert runway(taken(3 * GB), Change(10, 0, HOUR), 10, None).full_in_hours is None
 
 
 @pytest.mark.parametrize("enqueued", [0, 10])
 def test_what_takes_all_of_its_budget_is_full_now(enqueued: int) -> None:
-    assert runway(5 * GB, Change(enqueued, 0, HOUR), enqueued, 1_000.0, 4 * GB).full_in_hours == 0
+    assert runway(taken(5 * GB), Change(enqueued, 0, HOUR), enqueued, 4 * GB).full_in_hours == 0
 
 
 def test_an_empty_outbox_of_a_moment_ago_is_nothing_to_divide_by() -> None:
-    found = runway(0, Change(0, 0, 0.0), 0, None, GB)
+    found = runway(Taken(0, 0, 0), Change(0, 0, 0.0), 0, GB)
     assert (found.backlog_bytes, found.growth_bytes_per_hour, found.full_in_hours) == (0, 0, None)
-    assert runway(0, Change(1, 0, HOUR), 1, None, GB).backlog_bytes == UNKNOWN_BYTES
+    assert runway(Taken(0, 0, 0), Change(1, 0, HOUR), 1, GB).backlog_bytes == UNKNOWN_BYTES
 
 
 @pytest.mark.parametrize(
