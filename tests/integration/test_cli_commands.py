@@ -86,6 +86,15 @@ def test_a_running_relay_carries_no_migration_tools() -> None:
     }
 
 
+def test_a_running_relay_carries_nothing_that_it_was_not_asked_for() -> None:
+    assert not modules_after("import relay.daemon, relay.telemetry.logs, relay.watching.watch") & {
+        "rich",
+        "typer",
+        "opentelemetry.trace",
+        "relay.tracing.spans",
+    }
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
