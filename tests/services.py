@@ -9,6 +9,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -36,12 +37,14 @@ def session_folder(cache: Path) -> Iterator[Path]:
     cache.mkdir(parents=True, exist_ok=True)
     for left in cache.glob("tests-*"):
         remove_unless_in_use(left)
-    folder = cache / f"tests-{os.getpid()}"
-    folder.mkdir()
-    in_use = os.open(folder, os.O_RDONLY)
+    # It has its name only once it is in use, or another run would take it for one that was left.
+    unnamed = Path(tempfile.mkdtemp(prefix="new-tests-", dir=cache))
+    unnamed.chmod(0o755)
+    in_use = os.open(unnamed, os.O_RDONLY)
+    # It ends with this process, however that ends.
+    fcntl.flock(in_use, fcntl.LOCK_SH)
+    folder = unnamed.rename(cache / f"tests-{os.getpid()}")
     try:
-        # It ends with this process, however that ends.
-        fcntl.flock(in_use, fcntl.LOCK_SH)
         yield folder
     finally:
         # In this order: let go first, it would be removed by another run at the same moment.

@@ -123,7 +123,7 @@ class Custody:
         sent = [row for rows in delivered.published for row in rows]
         failed = [self._judged(hold, retried.due) for hold in delivered.holds if hold.failure is not None]
         queues = self._perhaps_free([*sent, *(hold.row for hold in failed)])
-        self.waits.queues -= queues - self.held.settle(sent, failed, queues)
+        self.waits.queues -= queues - self.held.settle(retried.due, sent, failed, queues)
         for hold in failed:
             self.waits.add(hold)
         self.published += len(sent)

@@ -45,15 +45,17 @@ where h.shard = sent.shard and h.seq = sent.seq
 """
 
 SETTLE_FAILED: LiteralString = """
--- settle_failed: unless an operator discarded it meanwhile
+-- settle_failed: unless an operator discarded it meanwhile. One that was replayed while it was tried, which gave back
+-- its attempts, stays so: the try began before, and its failure says nothing of what was mended since
 update outbox.held h
-set scope = f.scope, attempts = f.attempts, failed_at = clock_timestamp(), fault = f.fault, code = f.code,
-    error = f.error,
-    due_at = case when f.seconds is null then 'infinity'
+set scope = f.scope, failed_at = clock_timestamp(), fault = f.fault, code = f.code, error = f.error,
+    attempts = case when h.attempts = f.tried then f.attempts else h.attempts end,
+    due_at = case when h.attempts <> f.tried then h.due_at
+                  when f.seconds is null then 'infinity'
                   else clock_timestamp() + make_interval(secs => f.seconds) end
-from unnest(%(shards)s::smallint[], %(seqs)s::bigint[], %(scopes)s::text[], %(attempts)s::int[], %(seconds)s::float8[],
-            %(faults)s::text[], %(codes)s::text[], %(errors)s::text[])
-     as f(shard, seq, scope, attempts, seconds, fault, code, error)
+from unnest(%(shards)s::smallint[], %(seqs)s::bigint[], %(scopes)s::text[], %(tried)s::int[], %(attempts)s::int[],
+            %(seconds)s::float8[], %(faults)s::text[], %(codes)s::text[], %(errors)s::text[])
+     as f(shard, seq, scope, tried, attempts, seconds, fault, code, error)
 -- by the primary key: the planner would take `is null` for an invitation to read an index of all that is not settled
 where h.shard = f.shard and h.seq = f.seq and num_nulls(h.settled_as) = 1
 """
@@ -262,10 +264,11 @@ class Held:
                 "somebody deleted rows of outbox.message"
             )
 
-    def settle(self, sent: Iterable[Row], failed: Sequence[Hold], queues: Iterable[Queue]) -> set[Queue]:
+    def settle(self, due: Due, sent: Iterable[Row], failed: Sequence[Hold], queues: Iterable[Queue]) -> set[Queue]:
         """Record in one commit what became of held messages.
 
         Args:
+            due: as they were read.
             sent: those that were published.
             failed: those that failed, again or for the first time.
             queues: the keys and topics that others may be freed of.
@@ -273,14 +276,17 @@ class Held:
         Returns:
             Those of `queues` of which something is still held.
         """
-        numbers = [(row[0], row[1]) for row in sent]
+        # In the order of the primary key, in which operators lock too: two that meet wait, and neither gives way.
+        numbers = sorted((row[0], row[1]) for row in sent)
+        failed = sorted(failed, key=lambda hold: hold.row[:2])
         narrowed = [hold.row for hold in failed if hold.scope is Scope.KEY]
         with self._connection.transaction():
             if numbers:
                 shards, seqs = zip(*numbers, strict=True)
                 self._connection.execute(SETTLE_SENT, {"shards": list(shards), "seqs": list(seqs)})
             if failed:
-                self._connection.execute(SETTLE_FAILED, _columns(failed))
+                tried = [due.failed.get(hold.row[1], 0) for hold in failed]
+                self._connection.execute(SETTLE_FAILED, {**_columns(failed), "tried": tried})
             if narrowed:
                 self._connection.execute(
                     NARROW,

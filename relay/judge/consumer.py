@@ -87,6 +87,9 @@ class Reader:
                 "enable.partition.eof": True,
                 "allow.auto.create.topics": False,
                 "reconnect.backoff.max.ms": 500,
+                # A broker that has just started may deny for a moment that a topic exists; by default the client would
+                # take its word for five minutes.
+                "topic.metadata.refresh.interval.ms": 2000,
                 "log_level": 2,  # a broker that is away is no news here: what ends the judge is raised
             }
         )

@@ -59,7 +59,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 
 LOGGING = Path(__file__).with_name("kafka-log.properties")
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 class Kafka:

@@ -34,8 +34,9 @@ def main() -> int:
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # sessions are lost all the time here
     options = _options()
     results: list[Result] = []
+    played = earlier(options.json) if options.resume else {}
     for script in scripts(options.seed, options.faults):
-        results.append(play(script, keep=options.keep))
+        results.append(played.get(script.seed) or play(script, keep=options.keep))
         if options.json:
             options.json.write_text(json.dumps([each.as_json() for each in results], indent=1) + "\n")
     if options.docs and options.faults >= LONG:
@@ -43,6 +44,11 @@ def main() -> int:
     if len(results) > 1:
         tell(table(rows_of([step for result in results for step in result.steps])))
     return 1 if any(result.broken for result in results) else 0
+
+
+def earlier(found: Path) -> dict[int, Result]:
+    """Read the campaigns of a run that was interrupted, by seed."""
+    return {values["seed"]: Result.from_json(values) for values in json.loads(found.read_text())}
 
 
 def scripts(seed: int, faults: int) -> Iterator[Script]:
@@ -83,9 +89,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=MOST, help="how many")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="what decides them")
     parser.add_argument("--json", type=Path, help="write what was found to this file")
+    parser.add_argument("--resume", action="store_true", help="play no campaign again that the file of --json has")
     parser.add_argument("--docs", action="store_true", help=f"put a run of {LONG} or more into docs/reliability.md")
     parser.add_argument("--keep", action="store_true", help="keep the logs, also where every promise held")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.resume and not (options.json and options.json.exists()):
+        parser.error("--resume goes on from a file: name it with --json, it must exist")
+    return options
 
 
 if __name__ == "__main__":

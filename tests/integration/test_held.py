@@ -9,7 +9,7 @@ import pytest
 from relay.blame import Fault
 from relay.connection import connect
 from relay.hold import Failure, Hold, Scope
-from relay.holding.held import LEFT, READ_FAILED, READ_SCHEDULED, READ_WAITING, Held
+from relay.holding.held import LEFT, READ_FAILED, READ_SCHEDULED, READ_WAITING, Due, Held
 from relay.message import Row
 
 REFUSED = Failure(Fault.MESSAGE, "MSG_SIZE_TOO_LARGE", "too large")
@@ -60,7 +60,7 @@ def test_those_behind_a_failed_one_of_their_key_are_not_due_and_others_are(sessi
     first, behind, other = messages(session, ("t", "a"), ("t", "a"), ("t", "b"))
     held.write([Hold(first, Scope.KEY, REFUSED, 1, 60.0), Hold(behind, Scope.KEY), Hold(other, Scope.KEY)])
     assert seqs(held.waiting(ALL).rows) == [other[1]]
-    held.settle([first], [], [])
+    held.settle(Due(), [first], [], [])
     assert sorted(seqs(held.waiting(ALL).rows)) == [behind[1], other[1]]
 
 
@@ -78,17 +78,17 @@ def test_a_key_is_free_again_only_when_nothing_of_it_is_left(session: Session, h
     queue = (one[0], "t", "a")
     held.write([Hold(one, Scope.KEY, REFUSED, 1, 60.0), Hold(two, Scope.KEY)])
     assert held.load(ALL) == {queue}
-    assert held.settle([one], [], [queue]) == {queue}
-    assert held.settle([two], [], [queue]) == set()
+    assert held.settle(Due(), [one], [], [queue]) == {queue}
+    assert held.settle(Due(), [two], [], [queue]) == set()
     assert held.load(ALL) == set()
 
 
 def test_those_that_waited_for_a_topic_wait_for_its_refused_key_alone(session: Session, held: Held) -> None:
     first, same, other = messages(session, ("t", "a"), ("t", "a"), ("t", "b"))
     held.write([Hold(first, Scope.TOPIC, GONE, 0, 0.0), Hold(same, Scope.TOPIC), Hold(other, Scope.TOPIC)])
-    held.settle([], [Hold(first, Scope.KEY, REFUSED, 1, None)], [])
+    held.settle(Due(), [], [Hold(first, Scope.KEY, REFUSED, 1, None)], [])
     assert seqs(held.waiting(ALL).rows) == [other[1]]
-    held.settle([other], [], [])
+    held.settle(Due(), [other], [], [])
     assert held.load(ALL) == {(first[0], "t", "a")}
 
 
@@ -102,7 +102,7 @@ def test_failed_and_scheduled_ones_are_due_when_their_time_has_come(session: Ses
     seconds = held.look(ALL).seconds
     assert seconds is not None
     assert seconds <= 0
-    held.settle([soon], [], [])
+    held.settle(Due(), [soon], [], [])
     seconds = held.look(ALL).seconds
     assert seconds is not None
     assert 50 < seconds <= 60
@@ -115,9 +115,9 @@ def test_scheduled_message_never_passes_older_ones_of_its_key(session: Session, 
         session.execute("update outbox.message set deliver_after = now() where seq = %s", (scheduled[1],))
         held.write([Hold(first, scope, GONE, 0, 60.0), Hold(behind, scope), Hold(_later(scheduled), Scope.NONE)])
         assert held.scheduled(ALL).rows == []
-        held.settle([first], [], [])
+        held.settle(Due(), [first], [], [])
         assert (seqs(held.waiting(ALL).rows), held.scheduled(ALL).rows) == ([behind[1]], [])
-        held.settle([behind], [], [])
+        held.settle(Due(), [behind], [], [])
         assert seqs(held.scheduled(ALL).rows) == [scheduled[1]]
 
 
@@ -126,7 +126,7 @@ def test_message_with_a_key_longer_than_an_index_takes_is_held_like_any_other(se
     first, behind, other = messages(session, ("t", key), ("t", key), ("t", key + "x"))
     held.write([Hold(first, Scope.KEY, REFUSED, 1, 60.0), Hold(behind, Scope.KEY), Hold(other, Scope.KEY)])
     assert seqs(held.waiting(ALL).rows) == [other[1]]
-    assert held.settle([first], [], [(first[0], "t", key)]) == {(first[0], "t", key)}
+    assert held.settle(Due(), [first], [], [(first[0], "t", key)]) == {(first[0], "t", key)}
 
 
 def test_what_is_left_of_a_key_is_asked_along_the_index_however_much_waits_beside_it(
@@ -154,10 +154,23 @@ def test_message_that_was_sent_is_sent_though_it_was_discarded_meanwhile(session
     (row,) = messages(session, ("t", "a"))
     held.write([Hold(row, Scope.KEY, REFUSED, 1, 0.0)])
     session.execute("update outbox.held set settled_as = 'discarded', settled_at = now()")
-    held.settle([], [Hold(row, Scope.KEY, REFUSED, 2, 0.0)], [])
+    held.settle(Due(), [], [Hold(row, Scope.KEY, REFUSED, 2, 0.0)], [])
     assert session.execute("select settled_as, attempts from outbox.held").fetchall() == [("discarded", 1)]
-    held.settle([row], [], [])
+    held.settle(Due(), [row], [], [])
     assert session.execute("select settled_as from outbox.held").fetchall() == [("sent",)]
+
+
+def test_replay_that_meets_a_try_under_way_is_not_undone_by_its_failure(session: Session, held: Held) -> None:
+    (row,) = messages(session, ("t", "a"))
+    held.write([Hold(row, Scope.KEY, REFUSED, 4, 0.0)])
+    due = held.failed(ALL)
+    assert seqs(due.rows) == [row[1]]
+    session.execute("update outbox.held set due_at = clock_timestamp(), attempts = 0")
+    held.settle(due, [], [Hold(row, Scope.KEY, REFUSED, 5, None)], [])
+    again = held.failed(ALL)
+    assert again.failed == {row[1]: 0}
+    held.settle(again, [], [Hold(row, Scope.KEY, REFUSED, 1, None)], [])
+    assert session.execute("select dead, attempts from outbox.held").fetchall() == [(True, 1)]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +203,6 @@ def test_a_deep_queue_is_read_page_by_page_to_its_end(session: Session, held: He
     )
     read: list[int] = []
     while rows := held.waiting(ALL).rows:
-        held.settle(rows, [], [])
+        held.settle(Due(), rows, [], [])
         read += seqs(rows)
     assert sorted(read) == list(range(1, 100_001))
