@@ -17,7 +17,7 @@ BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 """Seconds: from a doorbell's answer to an outage's backlog."""
 
 READ = 32
-"""Of how many messages of a shard's share the time is read, about."""
+"""Of how many messages at once the time is read, about; of a shard's share, where they are many, of a few."""
 
 FEW = 2_000
 """Of fewer messages the shards are taken together."""
@@ -45,18 +45,19 @@ class Latency:
         bounds = [_written(moment - timedelta(seconds=bound)) for bound in reversed(BOUNDS)]
         # A shard at a time, as long as that is worth it: each is nearly sorted, all of them together are not.
         few = sum(map(len, shards)) < FEW
-        for rows in [list(chain.from_iterable(shards))] if few else shards:
+        lists = [list(chain.from_iterable(shards))] if few else shards
+        for rows in lists:
             if rows:
-                self._observe(sorted(map(_created_at, rows)), bounds, now)
+                self._observe(sorted(map(_created_at, rows)), bounds, now, READ // len(lists) + 1)
 
-    def _observe(self, created: list[str], bounds: list[str], now: float) -> None:
+    def _observe(self, created: list[str], bounds: list[str], now: float, read: int) -> None:
         # Most pages lie between two bounds as a whole: only those in between are looked up.
         first, last, left = bisect_right(bounds, created[0]), bisect_right(bounds, created[-1]), 0
         for place in range(first, last + 1):
             right = bisect_left(created, bounds[place]) if place < last else len(created)
             self.counts[len(BOUNDS) - place] += right - left
             left = right
-        step = (len(created) - 1) // READ + 1
+        step = (len(created) - 1) // read + 1
         some = created[(step - 1) // 2 :: step]
         # A clock that runs ahead would take something off the sum, which only ever grows.
         mean = sum(max(0.0, now - datetime.fromisoformat(at[1:-1]).timestamp()) for at in some) / len(some)

@@ -44,3 +44,12 @@ def test_the_sum_of_many_is_close() -> None:
     ages = [number / 100 for number in range(5_000)]
     latency.observe([[row(NOW - timedelta(seconds=age)) for age in reversed(ages)]], NOW.timestamp())
     assert abs(latency.sum / sum(ages) - 1) < 0.02
+
+
+def test_the_sum_of_many_in_many_shards_is_close() -> None:
+    latency = Latency()
+    ages = [10 + number / 100 for number in range(10_000)]
+    latency.observe(
+        [[row(NOW - timedelta(seconds=age)) for age in ages[shard::16]] for shard in range(16)], NOW.timestamp()
+    )
+    assert abs(latency.sum / sum(ages) - 1) < 0.02
