@@ -7,6 +7,7 @@ module's functions, which are those of an `Outbox()` that knows no topics.
 """
 
 from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from os import PathLike
 from typing import Any, Self, TypeVar, overload
@@ -16,6 +17,7 @@ from app_integration.errors import InvalidMessage
 from app_integration.message import NewMessage, Row, prepare
 from app_integration.payload import Payload
 from app_integration.topics import Topic, Topics, read_topics
+from app_integration.tracing import with_trace
 from app_integration.transaction import Awaited, Direct, send
 
 _T = TypeVar("_T")
@@ -118,7 +120,7 @@ class Outbox:
             payload=payload,
             key=key,
             type=type,
-            headers=headers,
+            headers=with_trace(headers),
             content_type=content_type,
             id=id,
             deliver_after=deliver_after,
@@ -160,7 +162,7 @@ class Outbox:
 
     def _prepare(self, index: int, message: NewMessage) -> Row:
         try:
-            return prepare(message, self._topics)
+            return prepare(replace(message, headers=with_trace(message.headers)), self._topics)
         except InvalidMessage as error:
             raise type(error)(f"messages[{index}].{error.field}", error.problem) from None
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import psycopg
 
-from relay import events, locks, rights, telemetry
+from relay import events, locks, rights
 from relay.connection import connect, first_line, where, which_server
 from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
 from relay.flow import Flow
@@ -43,7 +44,12 @@ from relay.relay import Pace, Relay
 from relay.restoring.durability import Durability
 from relay.retention import chores
 from relay.settings import Settings
-from relay.watching import status
+from relay.telemetry import logs
+from relay.tracing.gate import tracing
+from relay.watching import status, watch
+
+if TYPE_CHECKING:
+    from relay.tracing.spans import Spans
 
 LAST_RESORT_SECONDS = 9
 """How long after being told to stop the process ends in any case: a server that hangs must not hold it."""
@@ -110,14 +116,11 @@ def _end_in_any_case() -> None:
 
     Its sessions end with it, and so do its leases; what it published and did not record is published once more.
     """
-    telemetry.log.error(
-        "told to stop %d s ago, and a server still does not answer: ended without recording the last progress",
-        LAST_RESORT_SECONDS,
-    )
+    logs.tell(events.EndedWithoutAnswer(LAST_RESORT_SECONDS))
     os._exit(1)
 
 
-def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.tell) -> None:
+def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = logs.tell) -> None:
     """Relay until SIGTERM or SIGINT.
 
     Args:
@@ -129,21 +132,30 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.
         UserMistake: the set-up is wrong; the relay could never work.
         WorkFailed: within `wait` seconds of the start the database or the broker did not answer.
     """
-    with stopped_by_signals() as stop:
-        _until_reachable(settings, wait, stop, tell)
+    with (
+        stopped_by_signals() as stop,
+        tracing(settings) as spans,
+        watch.watching(settings, _with(spans, tell), stop) as watched,
+    ):
+        _until_reachable(settings, wait, stop, watched.tell)
         # Begun before the relaying and ended after it, so that a chore never outlives what it is done beside.
-        with chores.done_beside(settings, tell), _listening(settings, tell) as pulse:
-            _relay_until_stopped(settings, stop, pulse, tell)
+        with (
+            chores.done_beside(settings, watched.tell, watched.chores),
+            _listening(settings, watched.tell) as watched.pulse,
+        ):
+            _relay_until_stopped(settings, stop, watched.pulse, watched.tell, spans)
 
 
-def _relay_until_stopped(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell) -> None:
+def _relay_until_stopped(
+    settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, spans: "Spans | None"
+) -> None:
     """Relay, and begin anew after each fault."""
     failures = 0
     while stop() is None:
         began = time.monotonic()
         pulse.beat()
         try:
-            _work(settings, stop, pulse, tell)
+            _work(settings, stop, pulse, tell, spans)
         except (WorkFailed, psycopg.Error) as error:
             # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
             failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
@@ -158,7 +170,7 @@ def drain(
     *,
     wait: float = 0.0,
     progress: Callable[[int], None] = lambda _: None,
-    tell: events.Tell = telemetry.tell,
+    tell: events.Tell = logs.tell,
 ) -> int:
     """Relay until nothing is due, then end.
 
@@ -181,11 +193,11 @@ def drain(
             progress(event.messages)
         tell(event)
 
-    with stopped_by_signals() as stop:
+    with stopped_by_signals() as stop, tracing(settings) as spans:
         _until_reachable(settings, wait, stop, tell)
         try:
             with _listening(settings, tell) as pulse:
-                return _work(settings, stop, pulse, both, until_empty=True)
+                return _work(settings, stop, pulse, _with(spans, both), spans, until_empty=True)
         except psycopg.Error as error:
             raise DatabaseUnreachable(_reason(error)) from error
 
@@ -216,10 +228,30 @@ def _listening(settings: Settings, tell: events.Tell) -> "Iterator[Pulse]":
         yield pulse
 
 
-def _work(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, *, until_empty: bool = False) -> int:
+def _with(spans: "Spans | None", tell: events.Tell) -> events.Tell:
+    """Let the spans hear of everything too, where there are any."""
+    if spans is None:
+        return tell
+
+    def both(event: events.Event) -> None:
+        spans.hear(event)
+        tell(event)
+
+    return both
+
+
+def _work(
+    settings: Settings,
+    stop: Stop,
+    pulse: Pulse,
+    tell: events.Tell,
+    spans: "Spans | None",
+    *,
+    until_empty: bool = False,
+) -> int:
     """Make everything, relay until told to stop, and take it down again; return how many messages were published."""
     with ExitStack() as cleanup:
-        relay = _compose(settings, stop, pulse, tell, cleanup)
+        relay = _compose(settings, stop, pulse, tell, cleanup, spans=spans)
 
         def empty() -> bool:
             """Ask the table itself: shards that others hold are waited for; what is held and not due is not."""
@@ -247,7 +279,9 @@ def _demand_nothing_left(settings: Settings, published: int) -> None:
         )
 
 
-def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cleanup: ExitStack) -> Relay:
+def _compose(
+    settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cleanup: ExitStack, *, spans: "Spans | None"
+) -> Relay:
     """Wire a relay together. What is closed first is what could still send; the leases go last."""
 
     def session() -> "psycopg.Connection":
@@ -275,9 +309,11 @@ def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cl
     if doorbell:
         cleanup.callback(doorbell.close)
     properties = {**settings.kafka, "bootstrap.servers": settings.kafka_brokers}
-    how = properties, envelope(settings.headers, settings.source), Routes(settings), settings.takeover_seconds
+    routes, headers = Routes(settings), envelope(settings.headers, settings.source)
+    how = properties, spans.around(headers, routes) if spans else headers, routes, settings.takeover_seconds
     rules = policy(settings)
-    delivery = Delivery(Publisher((Lane(*how), Lane(*how))), Alone(*how), rules)
+    publisher = Publisher((Lane(*how), Lane(*how)))
+    delivery = Delivery(publisher, Alone(*how), rules)
     cleanup.callback(delivery.close)
     held = Held(lease_session, rows=RETRY_ROWS, size=settings.page_bytes)
     flow = Flow({logical: topic.rate for logical, topic in settings.topics.items() if topic.rate is not None})
@@ -285,7 +321,7 @@ def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cl
     retries = Retries(held, lambda: Delivery(Lane(*how), Alone(*how), rules), flow, checkpoints.trails.passes)
     cleanup.callback(retries.close)
     leases = Leases(lease_session)
-    tell(events.Started(settings.name, where(settings.database_url), leases.shards))
+    tell(events.Started(settings.name, where(settings.database_url), leases.shards, lambda: publisher.queued))
     return Relay(
         leases=leases,
         fleet=Fleet(lease_session, settings.name, settings.takeover_seconds, tell),

@@ -5,6 +5,7 @@ RelayError
 │   ├── SettingsError      a setting is unknown, malformed or would break a promise
 │   ├── SchemaError        the outbox schema is missing, too old or too new
 │   ├── DatabaseUnfit      the database cannot serve a relay: too old, behind a pooler, a right missing
+│   ├── PortUnavailable    the port to watch the relay at is taken, or may not be used
 │   ├── ChoiceError        what an operator chose is empty, malformed, or cannot be acted on
 │   └── PositionsForeign   the recorded positions belong to another cluster, or its sequence went backwards
 └── WorkFailed         exit code 1: the set-up was right, the work did not get done
@@ -33,6 +34,10 @@ class SchemaError(UserMistake):
 
 class DatabaseUnfit(UserMistake):
     """The database answers but cannot serve a relay: version, pooler or a missing right."""
+
+
+class PortUnavailable(UserMistake):
+    """The port at which the relay was to be watched is taken, may not be used, or is on no address of this machine."""
 
 
 class ChoiceError(UserMistake):

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from relay.hold import Hold
+from relay.hold import Failure, Hold
+from relay.message import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,8 @@ class Started:
     relay: str
     database: str
     shards: int
+    queued: Callable[[], int]
+    """Says how many messages are with Kafka's client now, and not acknowledged yet. Any thread may ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,15 @@ class LeasesChanged:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A page was acknowledged by Kafka."""
+    """Messages of a page were acknowledged by Kafka."""
 
-    messages: int
+    rows: Sequence[Sequence[Row]]
+    """Themselves, and not what somebody may want to know of them: on the hot path nobody counts who is not asked."""
+
+    @property
+    def messages(self) -> int:
+        """How many."""
+        return sum(map(len, self.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +52,23 @@ class Checkpointed:
 class BrokerSilent:
     """Kafka did not take a page, which will be sent again; nothing is lost meanwhile, the backlog waits."""
 
-    reason: str
+    failure: Failure
     messages: int
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class MessagesHeld:
     """Messages were set aside, or failed once more; nothing behind them that must keep its order goes before them."""
 
-    messages: int
+    holds: Sequence[Hold]
 
 
 @dataclass(frozen=True, slots=True)
 class HeldPublished:
     """Held messages were acknowledged by Kafka."""
 
-    messages: int
+    rows: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +216,11 @@ class LockedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class LetInAgain:
+    """What was locked against reading is read again."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoodStill:
     """The whole process did not run for a while: it was stopped or swapped out, or its machine was."""
 
@@ -240,6 +254,21 @@ class LoopGivenUp:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedWithoutAnswer:
+    """The process was told to stop, and ends though a server did not answer."""
+
+    seconds: float
+    """Since it was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortOpened:
+    """The relay can be watched over HTTP from now on."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The relay recorded its progress and gave up its leases."""
 
@@ -252,7 +281,7 @@ Event = (
     | Published
     | Checkpointed
     | BrokerSilent
-    | Held
+    | MessagesHeld
     | HeldPublished
     | MessageFailed
     | TopicAway
@@ -273,10 +302,13 @@ Event = (
     | HungBeyondReach
     | NamesakeFound
     | LockedOut
+    | LetInAgain
     | StoodStill
     | LoopStuck
     | LoopGoesOn
     | LoopGivenUp
+    | EndedWithoutAnswer
+    | PortOpened
     | Stopped
 )
 

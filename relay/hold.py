@@ -19,10 +19,10 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a message or its topic could not be written to."""
+    """Why a message or its topic could not be written to, or Kafka took nothing at all."""
 
     fault: Fault
-    """Of the message or of its destination; never of the broker."""
+    """Of the message, of its destination, or of the broker; for the last nothing is ever held."""
     code: str
     """Kafka's name of the error, or our own."""
     text: str

@@ -20,6 +20,7 @@ from psycopg import errors
 
 from relay import events
 from relay.flow import Flow, Rules
+from relay.hold import Failure
 from relay.holding.custody import Custody, settled_of
 from relay.holding.trouble import Setbacks
 from relay.leasing.fleet import Fleet
@@ -257,6 +258,8 @@ class Relay:
                 self.tell(events.LockedOut())
             self._locked_out = True
             return None
+        if self._locked_out:
+            self.tell(events.LetInAgain())
         self._locked_out = False
         return page
 
@@ -369,14 +372,14 @@ class Relay:
             self._suffer(page, delivered.broker)
         return True
 
-    def _suffer(self, page: Page, reason: str) -> None:
+    def _suffer(self, page: Page, failure: Failure) -> None:
         """Pause; what was not acknowledged is read again from the table."""
         if self._ahead is not None:
             # What is left of a page read ahead of one that failed would pass for an empty outbox.
             self._take_ahead(self._ahead)
         self.bell.look_again()
         pause = self._setbacks.suffered(max(map(len, page.rows.values())))
-        self.tell(events.BrokerSilent(reason, page.count, self._setbacks.count))
+        self.tell(events.BrokerSilent(failure, page.count, self._setbacks.count))
         time.sleep(pause)
 
     def _settle(self, page: Page, delivered: Delivered, passed: Sequence[Row] = ()) -> None:
@@ -389,7 +392,7 @@ class Relay:
         """Tell what was published; what has to wait is recorded before anything else happens."""
         if delivered.count:
             self._published += delivered.count
-            self.tell(events.Published(delivered.count))
+            self.tell(events.Published(delivered.published))
         if holds := delivered.settled():
             moved = {shard: self._progress.positions[shard] for shard in page.rows}
             self._append(

@@ -17,7 +17,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from relay import duration
+from relay import capacity, duration
 from relay.errors import SettingsError
 from relay.kafka_properties import as_text, nearest
 from relay.policy import OnFailure
@@ -196,8 +196,49 @@ class Settings(BaseModel):
         "7d", duration.ALLOWED, "how long sent messages are kept, by the database's clock; 0: no longer than needed"
     )
     takeover_seconds: int = _whole(25, 5, 300, "after how many seconds of silence a relay hangs and loses its shards")
+    http_port: int | None = _setting(
+        None,
+        "a whole number from 0 to 65535; 0 takes any that is free",
+        "where the relay can be watched over HTTP (`/livez`, `/readyz`, `/metrics`); nowhere unless set",
+        ge=0,
+        le=65_535,
+    )
+    http_host: str = _setting(
+        "127.0.0.1",
+        "an address or a name of this machine",
+        "on which of its addresses; what is told there is for operators, so only itself may ask unless set",
+        pattern=r"^[A-Za-z0-9.:_-]{1,255}$",
+    )
+    log_format: Literal["console", "json"] = _setting(
+        "console", '"console" or "json"', "log lines for people, or one JSON object a line"
+    )
+    log_level: Literal["info", "warning", "error"] = _setting(
+        "info", '"info", "warning" or "error"', "what is less grave is not logged"
+    )
+    tracing: bool = _setting(
+        False,
+        "true or false",
+        "whether messages that carry a `traceparent` get a span of OpenTelemetry, exported by the OTEL_* variables",
+    )
+    measure_interval_seconds: float = _setting(
+        15.0,
+        "a number of seconds from 1 to 3600",
+        "how often the backlog is measured for `/metrics`, where there is an http_port",
+        ge=1,
+        le=3_600,
+    )
+    disk_budget: str = _setting(
+        "",
+        capacity.ALLOWED,
+        "how much of PostgreSQL's disk the outbox may take; then `relay status` and `/metrics` tell when it is full",
+    )
     kafka: Mapping[str, str] = _setting({}, "[kafka]", "librdkafka properties", repr=False)
     topics: Mapping[str, Topic] = _setting({}, "[topics.<logical>]", "logical topics")
+
+    @property
+    def disk_bytes(self) -> int | None:
+        """The `disk_budget` in bytes, if it is set."""
+        return capacity.read(self.disk_budget) if self.disk_budget else None
 
     @field_validator("database_url")
     @classmethod
@@ -220,6 +261,12 @@ class Settings(BaseModel):
     @classmethod
     def _is_a_length_of_time(cls, text: str) -> str:
         duration.seconds(text)
+        return text
+
+    @field_validator("disk_budget")
+    @classmethod
+    def _is_a_capacity(cls, text: str) -> str:
+        capacity.read(text)
         return text
 
     @field_validator("kafka_brokers")

@@ -82,7 +82,7 @@ def from_environment(environ: Mapping[str, str], fields: Mapping[str, object]) -
 
 def _take(source: Source, variable: str, value: str, fields: Mapping[str, object]) -> None:
     name = variable.removeprefix("RELAY_").lower()
-    if name in fields:
+    if name in fields and not (KUBERNETES.fullmatch(variable) and value.startswith("tcp://")):
         source.relay[name], source.labels[name] = value, variable
     elif variable == "RELAY_TOPICS":
         _take_topics(source, value)

@@ -143,7 +143,7 @@ def reason(why: str | None) -> str:
 
 
 def _obeyed(connection: "psycopg.Connection", seconds: float, said: str) -> None:
-    from relay.cli.printable import printable
+    from relay.printable import printable
     from relay.operators import acts
 
     missing = acts.await_obedience(connection, seconds)

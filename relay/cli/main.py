@@ -16,7 +16,7 @@ from relay import __version__
 from relay.bench.parts import CATALOGUE
 from relay.cli import acts as cli_acts
 from relay.cli import operators as cli_operate
-from relay.cli.options import BOTH, DATABASE, KAFKA, Json, settings_of
+from relay.cli.options import BOTH, DATABASE, KAFKA, Json, log_as_set, settings_of
 from relay.errors import RelayError, UserMistake
 
 EPILOG = (
@@ -118,22 +118,23 @@ def migrate(
 @app.command(epilog="SIGTERM or Ctrl-C: what is in flight is finished and recorded, within 10 seconds; exit code 0.")
 def run(context: typer.Context, wait: Wait = 0.0) -> None:
     """Relay until told to stop."""
-    from relay import daemon, telemetry
+    from relay import daemon
 
-    telemetry.configure()
-    daemon.run(settings_of(context, BOTH), wait=wait)
+    settings = settings_of(context, BOTH)
+    log_as_set(settings)
+    daemon.run(settings, wait=wait)
 
 
 @app.command(epilog="Shards that other running relays hold are theirs to publish, and are waited for.")
 def drain(context: typer.Context, wait: Wait = 0.0) -> None:
     """Relay until nothing is due, then end."""
-    from relay import daemon, telemetry
+    from relay import daemon
     from relay.cli.drain_bar import drain_bar
 
     settings = settings_of(context, BOTH)
     with drain_bar(settings.database_url) as progress:
         # Only now: the bar has put itself before standard error, so that log lines appear above it.
-        telemetry.configure()
+        log_as_set(settings)
         count = daemon.drain(settings, wait=wait, progress=progress)
     typer.echo(f"published {count:,} messages")
 
@@ -143,7 +144,8 @@ def status(context: typer.Context, json: Json = False) -> None:
     """Show what is pending, how old it is, and which relay holds which shard."""
     from relay.watching.status import read
 
-    found = read(settings_of(context, DATABASE).database_url)
+    settings = settings_of(context, DATABASE)
+    found = read(settings.database_url, disk_budget=settings.disk_bytes)
     if json:
         from relay.show_json import show_json
 

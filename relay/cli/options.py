@@ -17,6 +17,14 @@ KAFKA = ("kafka_brokers",)
 BOTH = DATABASE + KAFKA
 
 
+def log_as_set(settings: "Settings") -> None:
+    """Begin to log, in the form and from the level that the settings say, without any secret in them."""
+    from relay.telemetry import logs
+    from relay.telemetry.secrets import secrets_of
+
+    logs.configure(settings.log_format, settings.log_level, relay=settings.name, secrets=secrets_of(settings))
+
+
 def settings_of(context: typer.Context, needs: Collection[str]) -> "Settings":
     """Read the settings.
 

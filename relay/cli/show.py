@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from relay import capacity
+from relay.watching.disk import Disk
 from relay.watching.findings import Finding, Level
 from relay.watching.status import RelayStatus, Status
 
@@ -21,11 +23,15 @@ def status(found: Status) -> None:
     console = _console()
     more = " or more" if found.pending_capped else ""
     oldest = f", the oldest for {found.oldest_pending_seconds:,.1f} s" if found.oldest_pending_seconds else ""
-    console.print(f"pending: {found.pending:,}{more}{oldest}")
+    about = f", about {found.pending_estimate:,}" if found.pending_capped else ""
+    console.print(f"pending: {found.pending:,}{more}{about}{oldest}")
     if found.paused:
         console.print(f"paused:  {found.paused:,} at least; see relay log, relay resume")
     for state, count in found.held.items():
         console.print(f"held, {state}: {count:,}{' or more' if found.held_capped else ''}")
+    if found.blocked.keys:
+        console.print(f"blocked: {found.blocked.keys:,} keys, the first for {found.blocked.oldest_seconds:,.0f} s")
+    console.print(f"disk:    {_disk(found.disk)}")
     console.print(f"relays:  {len(found.relays) or 'none is running'}")
     for relay in found.relays:
         console.print(f"  {escape(relay.name)}: {len(relay.shards)} shards, {_health(relay)}")
@@ -74,6 +80,16 @@ def _health(relay: RelayStatus) -> str:
         return "not to be seen by this role whether it is well (needs pg_read_all_stats)"
     heard = f"heard of {relay.silent_seconds:.1f} s ago"
     return f"healthy, {heard}" if relay.healthy else f"[red]not healthy[/], {heard}: it hangs, or its machine does"
+
+
+def _disk(disk: Disk) -> str:
+    taken = f"{capacity.text(disk.bytes)} taken, {capacity.text(disk.backlog_bytes)} of it pending"
+    if disk.growth_bytes_per_hour > 0:
+        taken += f" and growing by {capacity.text(disk.growth_bytes_per_hour)} an hour"
+    if disk.budget_bytes is None:
+        return f"{taken}; set disk_budget to see when it is full"
+    budget = f"{taken}; {capacity.text(disk.budget_bytes)} allowed"
+    return budget if disk.full_in_hours is None else f"{budget}: [red]full in {disk.full_in_hours:,.1f} hours[/]"
 
 
 def _number(actual: int | None, configured: int | None) -> str:

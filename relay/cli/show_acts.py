@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from relay.cli.printable import printable, short
+from relay.printable import printable, short
 from relay.cli.show_held import STYLES, terminal
 from relay.operators.acts import Logged, Rule
 from relay.operators.choice import told

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relay.cli.printable import printable, short
 from relay.operators.choice import told
 from relay.operators.failed import Failed, HeldMessage
 from relay.operators.operate import Act, Done, Plan
+from relay.printable import printable, short
 
 STYLES = {"dead": "red", "retrying": "yellow", "unreachable": "yellow"}
 

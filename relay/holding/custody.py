@@ -133,7 +133,7 @@ class Custody:
         if delivered.broker:
             self.tell(events.BrokerSilent(delivered.broker, len(retried.due.rows), 1))
         if sent:
-            self.tell(events.HeldPublished(len(sent)))
+            self.tell(events.HeldPublished(sent))
         self._tell_of(failed)
 
     def _judged(self, hold: Hold, due: Due) -> Hold:
@@ -162,7 +162,7 @@ class Custody:
                 self._told_away[hold.row[3]] = time.monotonic()
                 self.tell(events.TopicAway(hold))
         if holds:
-            self.tell(events.Held(len(holds)))
+            self.tell(events.MessagesHeld(holds))
 
     def _tell_of_returns(self, away: Collection[str]) -> None:
         for topic in [topic for topic in self._told_away if topic not in away]:

@@ -62,6 +62,22 @@ class Pulse:
         self._closed = threading.Event()
         self._beat = self._looked = time.monotonic()
         self._stuck_since: float | None = None
+        self._on_database = False
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long the loop has not come round."""
+        return time.monotonic() - self._beat
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the loop has been silent for too long."""
+        return self.silent_seconds > self._limits.told
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether only a new process would help: the loop is stuck, and not in waiting for PostgreSQL."""
+        return self.stuck and self._stuck_since is not None and not self._on_database
 
     def beat(self) -> None:
         """Take note that the loop has come round, or waits for something and is about to go on."""
@@ -101,6 +117,7 @@ class Pulse:
     def _stuck(self, since: float, seconds: float) -> None:
         frames = sys._current_frames()  # noqa: SLF001 - the only way to see where another thread stands
         place, on_database = place_of(frames.get(self._loop)), any(map(waits_for_database, frames.values()))
+        self._on_database = on_database
         if self._stuck_since is None:
             self._stuck_since = since
             self._say(events.LoopStuck(seconds, place, on_database))

@@ -18,6 +18,7 @@ from relay.message import Row
 from relay.publishing.envelope import Envelope
 from relay.publishing.producer import (
     ALONE,
+    NOT_ACKNOWLEDGED,
     TAKEOVER,
     Fatal,
     PatientProducer,
@@ -25,7 +26,6 @@ from relay.publishing.producer import (
     StillOurs,
     failure,
     make,
-    say,
     settle,
     take_back,
 )
@@ -41,7 +41,7 @@ class Answers:
 
     found: dict[int, Failure | None] = field(default_factory=dict)
     """By `seq`: None where it was published. A message that is missing was not answered for."""
-    broker: str | None = None
+    broker: Failure | None = None
     """Why any is missing."""
 
 
@@ -102,10 +102,10 @@ class Alone:
         try:
             silence = settle(producer, began, still_ours, lambda: False)
         except Fatal as fatal:
-            answers.broker = str(fatal)
+            answers.broker = fatal.failure
         for number, told in errors.items():
             if told is not None and blames_broker(told):
-                answers.broker = answers.broker or say(told)
+                answers.broker = answers.broker or failure(told)
             else:
                 answers.found[number] = None if told is None else failure(told)
         if silence:
@@ -117,7 +117,7 @@ class Alone:
         away = self.away({row[3] for row in missing}, others_went=silence.others_went or doubted)
         answers.found |= {row[1]: away[row[3]] for row in missing if row[3] in away}
         if any(row[3] not in away for row in missing):
-            answers.broker = silence.reason
+            answers.broker = silence.failure
 
     def away(self, topics: Collection[str], *, others_went: bool) -> dict[str, Failure]:
         """Which of some logical topics cannot be written to, by Kafka's own word.
@@ -145,7 +145,7 @@ class Alone:
                 found[logical] = Failure(Fault.DESTINATION, "LEADER_NOT_AVAILABLE", text)
             elif others_went:
                 text = "not acknowledged within 10 s while others were; see to the brokers that lead its partitions"
-                found[logical] = Failure(Fault.DESTINATION, "NOT_ACKNOWLEDGED", text)
+                found[logical] = Failure(Fault.DESTINATION, NOT_ACKNOWLEDGED, text)
         return found
 
     def _queue(self, producer: PatientProducer, row: Row, answer: Callable[..., None]) -> Failure | None:

@@ -30,7 +30,6 @@ from relay.publishing.producer import (
     failure,
     flush,
     make,
-    say,
     settle,
     take_back,
 )
@@ -79,6 +78,11 @@ class Lane:
         self._routes = routes
         self._failures: list[tuple[KafkaError, str]] = []
         self._producer = make(properties, self._failed, takeover)
+
+    @property
+    def queued(self) -> int:
+        """How many messages were given to the producer and are not acknowledged yet; any thread may ask."""
+        return len(self._producer)
 
     def close(self) -> None:
         """Drop what is queued, so that nothing goes out once the leases are given up."""
@@ -141,10 +145,10 @@ class Lane:
             # Which message is at fault, if one is, is found out one by one.
             return Outcome(suspects=True)
         if silence is None or not silence.others_went:
-            return Outcome(broker=silence.reason if silence else say(self._failures[0][0]))
+            return Outcome(broker=silence.failure if silence else failure(self._failures[0][0]))
         silent = {topic for _, topic in self._failures}
         return Outcome(
-            broker=silence.reason, unacknowledged={logical for logical, name in names.items() if name in silent}
+            broker=silence.failure, unacknowledged={logical for logical, name in names.items() if name in silent}
         )
 
     def _unlisted(self, logical: str) -> Failure:

@@ -13,7 +13,7 @@ class Outcome:
 
     published: set[int] = field(default_factory=set)
     """The shards of which every message is acknowledged."""
-    broker: str | None = None
+    broker: Failure | None = None
     """Why Kafka could not take the rest, if it could not: send it again."""
     unacknowledged: set[str] = field(default_factory=set)
     """With `broker`: the logical topics that Kafka was silent about while it acknowledged others."""
@@ -45,7 +45,7 @@ class Delivered:
     """Messages to set aside."""
     stuck: dict[int, int] = field(default_factory=dict)
     """For each shard with messages that are neither, the number of the first: nothing is known from there on."""
-    broker: str | None = None
+    broker: Failure | None = None
     """Why there are any."""
 
     @property

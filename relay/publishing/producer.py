@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from relay.blame import fault_of, mend
+from relay.blame import Fault, fault_of, mend
 from relay.hold import Failure
 from relay.kafka_properties import unfit
 
@@ -75,6 +75,9 @@ its own counts."""
 SLICE = 0.5
 """Seconds between two looks at whether the shards are still ours, while Kafka is slow."""
 
+NOT_ACKNOWLEDGED = "NOT_ACKNOWLEDGED"
+"""Our own name, beside Kafka's of its errors, for a Kafka that says nothing."""
+
 UNHEARD = logging.getLogger("relay.librdkafka")
 UNHEARD.addHandler(logging.NullHandler())
 UNHEARD.propagate = False
@@ -84,6 +87,10 @@ and the page that is delayed tells of both."""
 
 class Fatal(Exception):
     """The producer met an error that it will not recover from: it sends nothing more, and a new one is needed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
 
 
 StillOurs = Callable[[], None]
@@ -165,7 +172,7 @@ def make(properties: Mapping[str, Any], failed: Failed, takeover: float = TAKEOV
 class Silence:
     """Kafka cannot be waited for any longer."""
 
-    reason: str
+    failure: Failure
     others_went: bool
     """Whether it acknowledged some messages and has been silent about the others since."""
 
@@ -192,7 +199,7 @@ def settle(
     if waited > patience.page:
         # Only a process that stood still takes so long. Some of it may have expired, and its rest must not go out.
         reason = f"{queued} messages not sent, for this process stood still for {waited:.0f} s"
-        return Silence(reason, others_went=False)
+        return Silence(Failure(Fault.BROKER, "STOOD_STILL", reason), others_went=False)
     since = time.monotonic()
     while remaining := flush(producer, SLICE):
         still_ours()
@@ -203,7 +210,7 @@ def settle(
         silent = now - since > patience.silence
         if silent or now - began > patience.page:
             reason = f"{remaining} messages not acknowledged after {now - began:.0f} s"
-            return Silence(reason, silent and remaining < queued)
+            return Silence(Failure(Fault.BROKER, NOT_ACKNOWLEDGED, reason), silent and remaining < queued)
     producer.emptied = time.monotonic()
     return None
 
@@ -219,10 +226,16 @@ def flush(producer: Producer, seconds: float) -> int:
     try:
         return producer.flush(seconds)
     except KafkaException as error:
-        raise Fatal(say(error.args[0])) from None
+        raise Fatal(_gave_up(error)) from None
     except SystemError as error:
         cause = error.__cause__
-        raise Fatal(say(cause.args[0]) if isinstance(cause, KafkaException) else str(error)) from None
+        if isinstance(cause, KafkaException):
+            raise Fatal(_gave_up(cause)) from None
+        raise Fatal(Failure(Fault.BROKER, "FATAL", str(error))) from None
+
+
+def _gave_up(error: KafkaException) -> Failure:
+    return Failure(Fault.BROKER, error.args[0].name(), error.args[0].str())
 
 
 def take_back(producer: Producer) -> None:
@@ -237,11 +250,6 @@ def take_back(producer: Producer) -> None:
             flush(producer, SLICE)
 
 
-def say(error: KafkaError) -> str:
-    """Name a Kafka error and say what it means."""
-    return f"{error.name()}: {error.str()}"
-
-
 def failure(error: KafkaError) -> Failure:
-    """Say of a message's error whose fault it is, and what to do about it."""
+    """Say of an error whose fault it is, and what to do about it."""
     return Failure(fault_of(error), error.name(), f"{error.str()}{mend(error)}")

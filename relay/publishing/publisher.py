@@ -27,6 +27,11 @@ class Publisher:
         self._lanes = lanes
         self._threads = ThreadPoolExecutor(len(lanes), "outbox-lane")
 
+    @property
+    def queued(self) -> int:
+        """How many messages were given to the producers and are not acknowledged yet; any thread may ask."""
+        return sum(lane.queued for lane in self._lanes)
+
     def close(self) -> None:
         """Drop what is queued, so that nothing goes out once the leases are given up."""
         self._threads.shutdown()

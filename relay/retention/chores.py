@@ -1,12 +1,14 @@
-"""What a relay does beside relaying, now and then, on a thread and sessions of its own: it prunes.
+"""What a relay does beside relaying, now and then, on threads and sessions of its own: it prunes, and is given more.
 
 Guarantees: nothing that goes wrong here ends the relay or holds it up; it is told with its consequence, and tried
-again. Of several relays on one database each has its own times, and one at a time works.
+again. Of several relays on one database each has its own times, and one at a time prunes.
 """
 
 import contextlib
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -36,6 +38,11 @@ JITTER = 0.2
 CANCEL_SECONDS = 2.0
 """How long a stop waits for the server to take note that a statement should end."""
 
+AGAIN_SECONDS = 600.0
+"""Between two times of telling that the same chore fails."""
+
+PRUNING = "pruning"
+
 UNPRUNED = "nothing is lost, but what was sent stays on disk until it is tried again with success"
 
 
@@ -44,63 +51,103 @@ def interval(retention: float) -> float:
     return min(LATEST_SECONDS, max(SOONEST_SECONDS, retention / PERIODS / RUNS_A_PERIOD))
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something that is done now and then.
+
+    Args:
+        name: what it is, as a line of a log says it.
+        act: does it, on a session that is opened for it and closed after it.
+        seconds: between two runs, about.
+        first_seconds: until the first run, at least and at most.
+        consequence: what it means when it was not done.
+    """
+
+    name: str
+    act: Callable[["psycopg.Connection"], None]
+    seconds: float
+    first_seconds: tuple[float, float]
+    consequence: str
+
+
 class Chores:
     """The chores of one relay.
 
     Args:
         settings: where the database is and for how long sent messages are kept.
-        tell: hears what was done, and what was not. It is called on the chores' own thread.
+        tell: hears what was done, and what was not. It is called on the chores' own threads.
+        also: chores beside pruning; none waits for another.
     """
 
-    def __init__(self, settings: Settings, tell: events.Tell) -> None:
+    def __init__(self, settings: Settings, tell: events.Tell, also: Sequence[Chore] = ()) -> None:
         self._settings = settings
         self._retention = duration.seconds(settings.retention)
         self._tell = tell
         self._stopping = False
-        self._session: psycopg.Connection | None = None
-        self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+        self._told: dict[str, float] = {}
+        """When it was told last that a chore fails, by the monotonic clock; nothing of one that goes well."""
+        self._sessions: dict[str, psycopg.Connection] = {}
+        pruning = Chore(PRUNING, self._prune, interval(self._retention), FIRST_SECONDS, UNPRUNED)
+        self._chores = (pruning, *also)
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC, executors={"default": ThreadPoolExecutor(len(self._chores))}
+        )
 
     def start(self) -> None:
-        """Begin: the first run comes soon, the others at their interval."""
-        every = interval(self._retention)
-        self._scheduler.add_job(
-            self.prune,
-            IntervalTrigger(seconds=int(every), jitter=int(every * JITTER), timezone=UTC),
-            next_run_time=datetime.now(UTC) + timedelta(seconds=random.uniform(*FIRST_SECONDS)),  # noqa: S311 - no secret
-            # A run that could not begin in time, because the last one or this machine was slow, is made up for once.
-            misfire_grace_time=None,
-            coalesce=True,
-            max_instances=1,
-        )
+        """Begin: the first run of each comes soon, the others at their interval."""
+        for chore in self._chores:
+            soon = timedelta(seconds=random.uniform(*chore.first_seconds))  # noqa: S311 - keeps no secret
+            self._scheduler.add_job(
+                self.do,
+                # APScheduler's own class takes whole seconds, and would round an interval of one down to none.
+                IntervalTrigger(seconds=max(1, round(chore.seconds)), jitter=int(chore.seconds * JITTER), timezone=UTC),
+                args=(chore,),
+                next_run_time=datetime.now(UTC) + soon,
+                # A run that could not begin in time, for the last one or this machine was slow, is made up for once.
+                misfire_grace_time=None,
+                coalesce=True,
+                max_instances=1,
+            )
         self._scheduler.start()
 
     def stop(self) -> None:
         """End what is under way between two of its steps, and return once it has ended."""
         self._stopping = True
-        session = self._session
-        if session is not None:
+        for session in list(self._sessions.values()):
             # What cannot be cancelled, since the session is gone, has ended or will when its connection gives up.
             with contextlib.suppress(psycopg.Error):
                 session.cancel_safe(timeout=CANCEL_SECONDS)
         self._scheduler.shutdown(wait=True)
 
     def prune(self) -> None:
-        """Prune once, on a session that is opened for it."""
+        """Prune once, now."""
+        self.do(self._chores[0])
+
+    def do(self, chore: Chore) -> None:
+        """Do a chore once, on a session that is opened for it."""
         if self._stopping:
             return
         try:
             with connect(self._settings.database_url, self._settings.name) as session:
-                self._session = session
-                done = prune(session, self._retention, stopping=lambda: self._stopping)
-        except AlreadyPruning:
-            return
+                self._sessions[chore.name] = session
+                chore.act(session)
         except (RelayError, psycopg.Error) as error:
             if not self._stopping:
-                self._tell(events.ChoreFailed("pruning", first_line(error), UNPRUNED))
+                self._complain(chore, error)
         else:
-            self._report(done)
+            self._told.pop(chore.name, None)
         finally:
-            self._session = None
+            self._sessions.pop(chore.name, None)
+
+    def _complain(self, chore: Chore, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._told.get(chore.name, -AGAIN_SECONDS) >= AGAIN_SECONDS:
+            self._told[chore.name] = now
+            self._tell(events.ChoreFailed(chore.name, first_line(error), chore.consequence))
+
+    def _prune(self, session: "psycopg.Connection") -> None:
+        with contextlib.suppress(AlreadyPruning):
+            self._report(prune(session, self._retention, stopping=lambda: self._stopping))
 
     def _report(self, done: Pruned) -> None:
         for emptied in done.of(Fate.EMPTIED):
@@ -113,9 +160,9 @@ class Chores:
 
 
 @contextlib.contextmanager
-def done_beside(settings: Settings, tell: events.Tell) -> Iterator[None]:
+def done_beside(settings: Settings, tell: events.Tell, also: Sequence[Chore] = ()) -> Iterator[None]:
     """Do the chores while the context lasts."""
-    chores = Chores(settings, tell)
+    chores = Chores(settings, tell, also)
     chores.start()
     try:
         yield

@@ -1,8 +1,8 @@
-"""How far the relays are: what is pending, how old, and which relay holds which shard. Reads only; needs no Kafka.
+"""How far the relays are: what is pending, how old, how large, and which relay holds which shard. Reads only.
 
-Guarantees: answers in under a second however deep the backlog, because it counts no further than `COUNTED` messages in
-all unless told to, and says so. What it counts is exactly what the reader would still read: the committed rows that the
-newest checkpoint of their shard does not cover. Messages published since that checkpoint are among them.
+Guarantees: needs no Kafka; answers in under a second however deep the backlog, for it counts no further than `COUNTED`
+messages in all unless told to, and says so. What it counts is exactly what the reader would still read: the committed
+rows that the newest checkpoint of their shard does not cover. Those published since that checkpoint are among them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +19,8 @@ from relay.leasing.fleet import sessions
 from relay.leasing.silence import HEALTHY_SECONDS, Session, by_relay, silence
 from relay.reading.plan import walk_indexes
 from relay.restoring.unsent import demand_positions
+from relay.watching.disk import Change, Disk, Taken, read_disk, runway
+from relay.watching.held_counts import BlockedKeys, HeldCounts, read_blocked, read_held
 
 COUNTED = 80_000
 """How many pending messages are counted at most, divided evenly among the shards."""
@@ -55,7 +57,8 @@ with newest as (
     where ahead is not null
 )
 select p.shard, p.sent_at, count(due.created_at),
-       extract(epoch from clock_timestamp() - min(due.created_at))::float8
+       extract(epoch from clock_timestamp() - min(due.created_at))::float8,
+       max(coalesce(pg_sequence_last_value('outbox.message_seq'::regclass), 0) - greatest(p.floor, p.upto))
 from position as p
 left join lateral (
     (
@@ -115,13 +118,6 @@ where locktype = 'advisory' and objsubid = 2 and granted
 order by application_name, pid, objid
 """
 
-READ_HELD = """
--- read_held: what is set aside, by state, up to a number in all
-select state, count(*)
-from (select state from outbox.held_state where settled_as is null limit %(most)s) as held
-group by state order by state
-"""
-
 READ_SHARDS = """
 -- read_shard_count
 select outbox.shard_count()
@@ -157,18 +153,22 @@ class ShardStatus:
 class Status:
     """The state of the outbox at one moment.
 
-    `pending` is a lower bound where `pending_capped`. `oldest_pending_seconds` is the age of the oldest of the pending
-    messages that were counted, None when there are none. `held` counts messages that are set aside, by state; a lower
-    bound where `held_capped`.
+    `pending` is a lower bound where `pending_capped`; `pending_estimate` then says about how many there are, else the
+    same. `oldest_pending_seconds` is the age of the oldest of the pending messages that were counted, None when there
+    are none. `held` counts messages that are set aside, by state; a lower bound where `held_capped`. `blocked` says how
+    many keys wait behind a message that failed.
     """
 
     pending: int
     pending_capped: bool
+    pending_estimate: int
     oldest_pending_seconds: float | None
     held: Mapping[str, int]
     held_capped: bool
     paused: int
     """Messages that wait because an operator has paused their topic; not among the pending."""
+    blocked: BlockedKeys
+    disk: Disk
     relays: Sequence[RelayStatus]
     shards: Sequence[ShardStatus]
 
@@ -180,12 +180,13 @@ class Status:
         return found
 
 
-def read(database_url: str, *, most: int = COUNTED) -> Status:
+def read(database_url: str, *, most: int = COUNTED, disk_budget: int | None = None) -> Status:
     """Read the state of the outbox.
 
     Args:
         database_url: a libpq URL.
         most: how many pending messages are counted at most.
+        disk_budget: how many bytes the outbox may take, if that is set.
 
     Raises:
         DatabaseUnreachable: PostgreSQL does not answer.
@@ -197,7 +198,7 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
     with connect(database_url, "status") as connection:
         try:
             revision.check(connection).demand()
-            return _read(connection, most)
+            return look(connection, most, disk_budget)
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseUnfit(
                 f"role {connection.info.user} may not read the outbox ({first_line(error)}); "
@@ -213,7 +214,18 @@ def read(database_url: str, *, most: int = COUNTED) -> Status:
             raise DatabaseUnreachable(f"the session was lost: {first_line(error)}; try again") from None
 
 
-def _read(connection: "psycopg.Connection", most: int) -> Status:
+def look(connection: "psycopg.Connection", most: int, disk_budget: int | None) -> Status:
+    """Read the state of the outbox on a session that is used for nothing else.
+
+    Args:
+        connection: the session; it is left with settings of its own.
+        most: as for `read`.
+        disk_budget: as for `read`.
+
+    Raises:
+        psycopg.Error: the role may not read it, or the session was lost.
+        PositionsForeign: nobody knows what is pending.
+    """
     walk_indexes(connection)
     pin(connection, "statement_timeout", PATIENCE)
     demand_positions(connection)
@@ -224,38 +236,49 @@ def _read(connection: "psycopg.Connection", most: int) -> Status:
     asked = {"limit": limit, "paused": paused}
     counts = connection.execute(READ_PENDING, asked).fetchall()
     stopped = connection.execute(READ_PAUSED, asked).fetchall() if paused else []
-    held: dict[str, int] = dict(connection.execute(READ_HELD, {"most": most}).fetchall())
-    return summarise(
-        holders,
-        sessions(connection),
-        counts,
-        limit,
-        held=held,
-        most=most,
-        paused=sum(count for _, _, count, _ in stopped),
+    beside = Beside(
+        read_held(connection),
+        read_blocked(connection),
+        *read_disk(connection),
+        disk_budget,
+        sum(count for _, _, count, *_ in stopped),
     )
+    return summarise(holders, sessions(connection), counts, limit, beside)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What was read beside the pending messages of each shard."""
+
+    held: HeldCounts
+    blocked: BlockedKeys
+    taken: Taken
+    change: Change
+    disk_budget: int | None
+    paused: int = 0
+    """How many messages of paused topics wait, counted as far as those that are pending."""
+
+
+Count = tuple[int, datetime, int, float | None, int]
+"""Of a shard: its number, the time of its newest checkpoint, pending messages, age of the oldest in seconds, and how
+many numbers were drawn since its position (the oldest, where topics are behind), by messages of all shards."""
 
 
 def summarise(
     holders: Iterable[tuple[int, str, int | None]],
     fleet: Iterable[Session],
-    counts: Sequence[tuple[int, datetime, int, float | None]],
+    counts: Sequence[Count],
     limit: int,
-    *,
-    held: Mapping[str, int],
-    most: int,
-    paused: int = 0,
+    beside: Beside,
 ) -> Status:
     """Put together what was read; pure.
 
     Args:
         holders: process id, application name and shard (None: membership) of each lock.
         fleet: the sessions of all relays.
-        counts: number, time of its newest checkpoint, pending messages and age of the oldest in seconds of each shard.
+        counts: what was counted of each shard.
         limit: up to how many messages of a shard were counted in each of the ranges.
-        held: how many messages are set aside, by state.
-        most: up to how many of them were counted.
-        paused: how many messages of paused topics wait, counted as far as `limit` says.
+        beside: what is held, and what is on disk.
     """
     names: dict[int, str] = {}
     leases: dict[int, int] = {}
@@ -266,15 +289,22 @@ def summarise(
     silent = {relay: silence(own) for relay, own in by_relay(fleet).items()}
     rows = [
         ShardStatus(shard, names.get(leases.get(shard, 0)), min(pending, limit), pending >= limit, checkpoint_at)
-        for shard, checkpoint_at, pending, _ in counts
+        for shard, checkpoint_at, pending, *_ in counts
     ]
+    estimate = sum(
+        max(row.pending, drawn // len(rows)) if row.pending_capped else row.pending
+        for row, (*_, drawn) in zip(rows, counts, strict=True)
+    )
     return Status(
         pending=sum(row.pending for row in rows),
         pending_capped=any(row.pending_capped for row in rows),
-        oldest_pending_seconds=max((max(0.0, age) for *_, age in counts if age is not None), default=None),
-        held=held,
-        held_capped=sum(held.values()) >= most,
-        paused=paused,
+        pending_estimate=estimate,
+        oldest_pending_seconds=max((max(0.0, age) for *_, age, _ in counts if age is not None), default=None),
+        held=beside.held.states,
+        held_capped=beside.held.capped,
+        paused=beside.paused,
+        blocked=beside.blocked,
+        disk=runway(beside.taken, beside.change, estimate, beside.disk_budget),
         relays=[
             _relay(name, sorted(shard for shard, holder in leases.items() if holder == pid), silent.get(pid))
             for pid, name in names.items()

@@ -79,10 +79,19 @@ def test_help_imports_neither_database_nor_kafka_clients() -> None:
 
 
 def test_a_running_relay_carries_no_migration_tools() -> None:
-    assert not modules_after("import relay.cli.main, relay.daemon, relay.telemetry, relay.settings") & {
+    assert not modules_after("import relay.cli.main, relay.daemon, relay.telemetry.logs, relay.settings") & {
         "sqlalchemy",
         "alembic",
         "relay.migrate",
+    }
+
+
+def test_a_running_relay_carries_nothing_that_it_was_not_asked_for() -> None:
+    assert not modules_after("import relay.daemon, relay.telemetry.logs, relay.watching.watch") & {
+        "rich",
+        "typer",
+        "opentelemetry.trace",
+        "relay.tracing.spans",
     }
 
 

@@ -13,8 +13,9 @@ from relay.local.postgres import Postgres
 from relay.reading.checkpoint import Checkpoints
 from relay.reading.plan import PLAN
 from relay.reading.reader import Reader
-from relay.watching import status
+from relay.watching import held_counts, status
 from tests.command import relay
+from tests.integration.holding import hold
 from tests.seeds import seeds
 from tests.services import create_database, drop_database
 
@@ -197,6 +198,79 @@ def test_pending_messages_are_found_by_index_alone(deep: str) -> None:
     assert "Bitmap" not in plan
     assert plan.count("Index Scan using message_0_pkey") == 2
     assert plan.count("Index Scan using message_0_xid_shard_seq_idx") == 1
+
+
+KINDS = ("dead", "retrying", "unreachable", "scheduled", "waiting")
+
+SIZE = "select sum(pg_total_relation_size(relid)) from pg_partition_tree('outbox.message')"
+
+COUNT_HELD = "select state, count(*) from outbox.held_state where settled_as is null group by state"
+
+
+def hold_some_of_each(writer: "psycopg.Connection", count: int) -> None:
+    """Messages that wait for every reason there is; some behind the others, some behind nobody."""
+    for place, kind in enumerate(KINDS):
+        hold(writer, kind, count + place, topic=f"of-{kind}", key="k")
+        hold(writer, "waiting", 2, topic=f"of-{kind}", key="k")
+        hold(writer, "waiting", 1, topic=f"of-{kind}", key="other")
+    some = "select seq from outbox.held where not dead order by seq limit 3"
+    writer.execute(f"update outbox.held set replay = 1 where seq in ({some})".encode())
+
+
+def test_what_is_held_agrees_with_the_state_of_every_message(database: str, writer: "psycopg.Connection") -> None:
+    hold_some_of_each(writer, 4)
+    found = status.read(database)
+    assert dict(found.held) == dict(writer.execute(COUNT_HELD).fetchall())
+    assert len(found.held) == 7
+    assert not found.held_capped
+    # Keys of one topic in the way of what is behind them; a topic that is away is none.
+    assert found.blocked.keys == 2
+    assert 0 <= (found.blocked.oldest_seconds or -1) < 60
+
+
+def test_no_kind_of_held_messages_hides_another_however_many_there_are(
+    database: str, writer: "psycopg.Connection", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_counts, "COUNTED", 5)
+    hold_some_of_each(writer, 40)
+    found = status.read(database)
+    assert found.held_capped
+    assert {"dead", "scheduled", "unreachable"} <= set(found.held)
+    assert all(count <= 3 * 5 for count in found.held.values())
+
+
+def test_many_held_messages_are_counted_in_under_a_second(database: str, writer: "psycopg.Connection") -> None:
+    hold(writer, "unreachable", 16, topic="away", key="k")
+    hold(writer, "waiting", 100_000, topic="away", key="k")
+    writer.execute("analyze outbox.held")
+    before = time.monotonic()
+    found = status.read(database)
+    assert time.monotonic() - before < 1
+    assert found.held == {"unreachable": held_counts.COUNTED + 16}
+    assert found.held_capped
+
+
+def test_the_disk_is_told_with_its_end_where_a_budget_is_set(database: str, writer: "psycopg.Connection") -> None:
+    enqueue(writer, 20_000)
+    found = json.loads(relay("status", "--json", DATABASE_URL=database, RELAY_DISK_BUDGET="1GB").stdout)["disk"]
+    assert 0 < found["backlog_bytes"] < found["bytes"] < found["budget_bytes"] == 10**9
+    assert found["growth_bytes_per_hour"] > 0
+    left = (found["budget_bytes"] - found["bytes"]) / found["growth_bytes_per_hour"]
+    assert found["full_in_hours"] == pytest.approx(left)
+    size = writer.execute(
+        "select sum(pg_total_relation_size(relid)) from pg_partition_tree('outbox.message')"
+    ).fetchone()
+    assert size is not None
+    assert found["backlog_bytes"] == pytest.approx(float(size[0]), rel=0.2)
+    shown = relay("status", DATABASE_URL=database, RELAY_DISK_BUDGET="1GB").stdout
+    assert "1.0 GB allowed: full in " in shown
+    assert "set disk_budget to see when it is full" in relay("status", DATABASE_URL=database).stdout
+
+
+def test_a_backlog_beyond_what_is_counted_is_estimated(deep: str) -> None:
+    found = status.read(deep)
+    assert found.pending == status.COUNTED
+    assert found.pending_estimate == pytest.approx(400_000, rel=0.01)
 
 
 def test_the_command_shows_the_promised_fields(database: str, writer: "psycopg.Connection") -> None:

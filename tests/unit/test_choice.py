@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.cli.printable import printable
 from relay.errors import ChoiceError
 from relay.operators.choice import FAILED, Choice, read
+from relay.printable import printable
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"

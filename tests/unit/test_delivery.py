@@ -20,6 +20,7 @@ from relay.publishing.outcome import Delivered, Outcome
 from relay.waits import Waits
 
 REFUSED = Failure(Fault.MESSAGE, "MSG_SIZE_TOO_LARGE", "too large")
+DOWN = Failure(Fault.BROKER, "_TRANSPORT", "down")
 GONE = Failure(Fault.DESTINATION, "UNKNOWN_TOPIC_OR_PART", "no such topic")
 
 
@@ -45,7 +46,7 @@ class Kafka:
 
     def publish(self, batch: Batch, _: Callable[[], None]) -> Outcome:
         if self.down:
-            return Outcome(broker="down")
+            return Outcome(broker=DOWN)
         if away := batch.topics & self.gone:
             return Outcome(away=dict.fromkeys(away, GONE))
         rows = [row for of in batch.rows.values() for row in of]
@@ -68,7 +69,7 @@ class KafkaAlone(Alone):
     def publish(self, rows: Sequence[Row], _: Callable[[], None], *, doubted: bool = False) -> Answers:
         del doubted  # Kafka is never silent here, it answers or is down
         if self.kafka.down:
-            return Answers(broker="down")
+            return Answers(broker=DOWN)
         answers = Answers()
         for each in rows:
             refusal = REFUSED if each[1] in self.kafka.poison else GONE if each[3] in self.kafka.gone else None

@@ -44,8 +44,9 @@ def test_the_lanes_differ_by_one_shard_at_most(sizes: dict[int, list[int]]) -> N
 
 def test_what_one_lane_published_counts_though_the_other_failed() -> None:
     gone = Failure(Fault.DESTINATION, "UNKNOWN_TOPIC_OR_PART", "no such topic")
-    found = together([Outcome({1}), Outcome(broker="silent", unacknowledged={"a"}), Outcome(away={"b": gone})])
-    assert found == Outcome({1}, "silent", {"a"}, {"b": gone}, suspects=False)
+    silent = Failure(Fault.BROKER, "NOT_ACKNOWLEDGED", "silent")
+    found = together([Outcome({1}), Outcome(broker=silent, unacknowledged={"a"}), Outcome(away={"b": gone})])
+    assert found == Outcome({1}, silent, {"a"}, {"b": gone}, suspects=False)
 
 
 @given(pages, st.integers(1, 20))

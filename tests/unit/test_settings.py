@@ -124,6 +124,7 @@ def test_variables_that_kubernetes_makes_are_no_mistake() -> None:
             "RELAY_PORT": "tcp://10.0.0.1:80",
             "RELAY_PORT_80_TCP_ADDR": "10.0.0.1",
             "RELAY_KAFKA_UI_SERVICE_PORT": "80",
+            "RELAY_HTTP_PORT": "tcp://10.0.0.1:9187",
         }
     )
 
@@ -159,6 +160,14 @@ def test_unknown_keys_and_tables_are_refused_with_the_nearest_known_ones(toml: P
         ("RELAY_RETENTION", "7", duration.ALLOWED),
         ("RELAY_RETENTION", "-1d", duration.ALLOWED),
         ("RELAY_RETENTION", "3651d", duration.ALLOWED),
+        ("RELAY_HTTP_PORT", "65536", "a whole number from 0 to 65535; 0 takes any that is free"),
+        ("RELAY_HTTP_PORT", "http", "a whole number from 0 to 65535; 0 takes any that is free"),
+        ("RELAY_HTTP_HOST", "a b", "an address or a name of this machine"),
+        ("RELAY_LOG_FORMAT", "xml", '"console" or "json"'),
+        ("RELAY_LOG_LEVEL", "debug", '"info", "warning" or "error"'),
+        ("RELAY_MEASURE_INTERVAL_SECONDS", "0.5", "a number of seconds from 1 to 3600"),
+        ("RELAY_DISK_BUDGET", "5", 'a whole number with MB, GB, TB, MiB, GiB or TiB, such as "200GB"'),
+        ("RELAY_TRACING", "maybe", "true or false"),
         ("RELAY_NAME", "é", "1 to 50 printable ASCII characters without spaces"),
         ("KAFKA_BROKERS", "kafka:port", "host:port, several with commas"),
         ("KAFKA_BROKERS", "a:1,,b:2", "host:port, several with commas"),
