@@ -246,6 +246,7 @@ def _compose(settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cl
         return cleanup.enter_context(_closing(connect(settings.database_url, settings.name)))
 
     lease_session = session()
+    rights.claim_revision(lease_session)
     rights.demand(lease_session)
     server = which_server(lease_session)
     me = lease_session.info.backend_pid

@@ -1,4 +1,4 @@
-"""The outbox: messages, checkpoints, held ones, retention, states, the doorbell, enqueueing, and what operators do."""
+"""The outbox: messages, checkpoints, held ones, retention, states, the doorbell, enqueueing, operators, upgrades."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ depends_on = None
 
 HERE = Path(__file__).with_suffix("")
 
-PARTS = ("message", "checkpoint", "held", "retention", "state", "doorbell", "enqueue", "choice", "operate")
+PARTS = ("message", "checkpoint", "held", "retention", "state", "doorbell", "enqueue", "choice", "operate", "upgrade")
 """The scripts that make it, in this order."""
 
 

@@ -82,6 +82,7 @@ def options(
 @app.command(epilog="Change the schema as its owner; the relay itself needs fewer rights (see relay doctor).")
 def migrate(
     context: typer.Context,
+    *,
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether the schema is current; exit 2 if not.")
     ] = False,
@@ -93,16 +94,22 @@ def migrate(
         int | None,
         typer.Option(metavar="N", min=1, max=256, help="Shards of a new schema, fixed for good.", show_default="16"),
     ] = None,
+    no_roles: Annotated[
+        bool,
+        typer.Option("--no-roles", help="Leave outbox_application, outbox_relay and outbox_operator and rights alone."),
+    ] = False,
 ) -> None:
-    """Bring the outbox schema in PostgreSQL to this version."""
+    """Bring the outbox schema in PostgreSQL to this version, and its roles to their rights."""
     from relay import migrate as migrations
 
     if check + sql + down > 1:
         raise typer.BadParameter("--check, --sql and --down exclude each other")
     if shards is not None and (check or down):
         raise typer.BadParameter("--shards goes with making the schema, not with --check or --down")
+    if no_roles and (check or down):
+        raise typer.BadParameter("--no-roles goes with making the schema, not with --check or --down")
     if sql:
-        typer.echo(migrations.sql(shards=shards))
+        typer.echo(migrations.sql(shards=shards, roles=not no_roles))
         return
     database_url = settings_of(context, DATABASE).database_url
     if check:
@@ -110,7 +117,7 @@ def migrate(
     elif down:
         migrations.downgrade(database_url)
     else:
-        migrations.upgrade(database_url, shards=shards)
+        migrations.upgrade(database_url, shards=shards, roles=not no_roles)
     typer.echo("the outbox schema is gone" if down else "the outbox schema is current")
 
 

@@ -64,6 +64,7 @@ def test_each_check_is_a_line_with_its_mend(empty_database: str, kafka_brokers: 
 
 def test_a_schema_that_is_too_new_is_a_problem(database: str, owner: "psycopg.Connection", kafka_brokers: str) -> None:
     owner.execute("update outbox.schema_version set version_num = '9999'")
+    owner.execute("create or replace function outbox.oldest_relay() returns text language sql stable return '9999'")
     schema = findings(database, kafka_brokers, 2)["schema"]
     assert "9999, newer than this relay knows" in schema["found"]
     assert "install" in schema["mend"]
@@ -105,7 +106,8 @@ def test_missing_rights_are_named_each(
     assert found["found"] == (
         f"role {role} lacks: insert on outbox.checkpoint, insert on outbox.snapshot, "
         "select on outbox.held, insert on outbox.held, update on outbox.held, "
-        "usage or select on sequence outbox.message_seq, usage or select on sequence outbox.slot"
+        "usage or select on sequence outbox.message_seq, usage or select on sequence outbox.slot, "
+        "execute on function outbox.shard_count()"
     )
 
 
@@ -115,6 +117,7 @@ def test_rights_that_only_pruning_needs_are_warned_of(
     owner.execute(f"grant usage on schema outbox to {role}; grant select on all tables in schema outbox to {role}")
     owner.execute(f"grant insert on outbox.checkpoint, outbox.snapshot, outbox.held to {role}")
     owner.execute(f"grant update on outbox.held to {role}; grant select on all sequences in schema outbox to {role}")
+    owner.execute(f"grant execute on all functions in schema outbox to {role}")
     owner.execute(f"grant truncate on outbox.message_0 to {role}; grant delete on outbox.held to {role}")
     found = findings(database.replace("postgres@", f"{role}@"), kafka_brokers, 0)
     assert found["rights"]["level"] == "ok"
@@ -197,9 +200,7 @@ def test_standby_that_is_not_waited_for_is_warned_of_and_one_that_is_missing_is_
 def test_role_that_may_not_see_standbys_is_told_so_by_the_doctor_and_by_the_relay(
     database: str, owner: "psycopg.Connection", role: str, kafka_brokers: str
 ) -> None:
-    owner.execute(f"grant usage on schema outbox to {role}; grant select on outbox.schema_version to {role}")
-    owner.execute(f"grant select, insert, update on all tables in schema outbox to {role}")
-    owner.execute(f"grant usage, select on all sequences in schema outbox to {role}")
+    owner.execute(f"grant outbox_relay to {role}")
     url = database.replace("postgres@", f"{role}@")
     found = findings(url, kafka_brokers, 2, RELAY_DURABILITY="replicated")["replication"]
     assert "grant pg_read_all_stats" in found["mend"]
