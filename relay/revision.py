@@ -21,9 +21,9 @@ KNOWN_REVISIONS = ("0001",)
 REVISION = KNOWN_REVISIONS[-1]
 """The revision that this release was made for. It works with no older one, and with newer ones that say so.
 
-Each schema declares the oldest revision whose relays may run on it (`outbox.oldest_relay`). So a fleet is rolled without
-a stop: the schema is migrated first, by a step that only adds, then one relay after another is replaced; what nobody
-uses any more is taken away by a later release."""
+Each schema declares the oldest revision whose relays may run on it (`outbox.oldest_relay`). So a fleet is rolled
+without a stop: the schema is migrated first, by a step that only adds, then one relay after another is replaced; what
+nobody uses any more is taken away by a later release."""
 
 FIND_TABLES = """
 -- find_tables: asked first, so that a missing table is an answer and not an error

@@ -193,7 +193,8 @@ def test_rights_on_columns_are_as_few(
 def test_roles_neither_log_in_nor_have_any_power_of_their_own(session: "psycopg.Connection") -> None:
     query = (
         "select rolname::text,"
-        " rolcanlogin or rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls from pg_roles where rolname = any (%s)"
+        " rolcanlogin or rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls"
+        " from pg_roles where rolname = any (%s)"
     )
     assert dict(session.execute(query, [list(ROLES[:3])]).fetchall()) == dict.fromkeys(ROLES[:3], False)
 
