@@ -17,7 +17,7 @@ import psycopg
 
 from relay import events, locks, rights, telemetry
 from relay.connection import connect, first_line, where, which_server
-from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
+from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, SettingsError, WorkFailed
 from relay.holding.custody import Custody
 from relay.holding.held import Held
 from relay.holding.retries import Retries
@@ -39,7 +39,7 @@ from relay.reading.reader import Reader
 from relay.relay import Pace, Relay
 from relay.restoring.durability import Durability
 from relay.retention import chores
-from relay.settings import Settings
+from relay.settings import Settings, renewed
 from relay.watching import status
 
 LAST_RESORT_SECONDS = 9
@@ -140,7 +140,7 @@ def _relay_until_stopped(settings: Settings, stop: Stop, pulse: Pulse, tell: eve
         began = time.monotonic()
         pulse.beat()
         try:
-            _work(settings, stop, pulse, tell)
+            _work(_with_todays_secrets(settings), stop, pulse, tell)
         except (WorkFailed, psycopg.Error) as error:
             # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
             failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
@@ -148,6 +148,14 @@ def _relay_until_stopped(settings: Settings, stop: Stop, pulse: Pulse, tell: eve
             failures += 1
             tell(events.Interrupted(_reason(error), pause))
             stop.wait(pause)
+
+
+def _with_todays_secrets(settings: Settings) -> Settings:
+    """Read secrets anew; a file that is just being replaced is no reason to end."""
+    try:
+        return renewed(settings)
+    except SettingsError as error:
+        raise WorkFailed(str(error)) from None
 
 
 def drain(

@@ -5,6 +5,7 @@ RelayError
 │   ├── SettingsError      a setting is unknown, malformed or would break a promise
 │   ├── SchemaError        the outbox schema is missing, too old or too new
 │   ├── DatabaseUnfit      the database cannot serve a relay: too old, behind a pooler, a right missing
+│   ├── BrokerRefuses      Kafka and the relay do not accept each other: a certificate, a password, a mechanism
 │   ├── ChoiceError        what an operator chose is empty, malformed, or cannot be acted on
 │   └── PositionsForeign   the recorded positions belong to another cluster, or its sequence went backwards
 └── WorkFailed         exit code 1: the set-up was right, the work did not get done
@@ -33,6 +34,10 @@ class SchemaError(UserMistake):
 
 class DatabaseUnfit(UserMistake):
     """The database answers but cannot serve a relay: version, pooler or a missing right."""
+
+
+class BrokerRefuses(UserMistake):
+    """Kafka answers but turns the relay away, or is not whom the relay trusts; the text says why."""
 
 
 class ChoiceError(UserMistake):

@@ -13,9 +13,9 @@ from psycopg import errors
 
 from relay import revision, rights
 from relay.connection import connect, first_line, where
-from relay.errors import BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable
+from relay.errors import BrokerRefuses, BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable
 from relay.publishing import topics
-from relay.publishing.broker import admin
+from relay.publishing.broker import admin, metadata
 from relay.restoring.unsent import read_marks
 from relay.settings import Settings
 from relay.watching.findings import Finding, Level, clock, forgers, positions, prepared, pruning, replication, topic
@@ -141,8 +141,12 @@ def _clock_offset(connection: "psycopg.Connection") -> float:
 def _kafka(settings: Settings) -> Iterator[Finding]:
     client = admin(settings)
     try:
-        found = topics.metadata(client, settings)
+        found = metadata(client, settings)
         states = topics.read(settings)
+    except BrokerRefuses as error:
+        text, _, mend = str(error).rpartition("; ")
+        yield Finding("kafka", Level.PROBLEM, text, mend)
+        return
     except BrokerUnreachable as error:
         text, _, mend = str(error).partition("; ")
         yield Finding("kafka", Level.UNREACHABLE, text, mend)
