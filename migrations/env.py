@@ -6,10 +6,12 @@ knows what a migration does.
 """
 
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
@@ -74,7 +76,7 @@ def asked_roles() -> bool:
     return given == "on"
 
 
-def finish(ctx: Any, step: Any, heads: Any, **_: Any) -> None:
+def finish(ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]) -> None:  # noqa: ARG001 - as Alembic calls it
     """After the last step up: let no older relay be left behind, and give the roles their rights."""
     if not step.is_upgrade or set(heads) != set(context.script.get_heads()):
         return
@@ -82,7 +84,7 @@ def finish(ctx: Any, step: Any, heads: Any, **_: Any) -> None:
     for script in [(HERE / name).read_text(encoding="utf-8") for name in names]:
         if ctx.as_sql:
             ctx.impl.static_output(script)
-        else:
+        elif ctx.connection:
             ctx.connection.exec_driver_sql(script, execution_options={"no_parameters": True})
 
 

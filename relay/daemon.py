@@ -40,6 +40,7 @@ from relay.relay import Pace, Relay
 from relay.restoring.durability import Durability
 from relay.retention import chores
 from relay.settings import Settings, renewed
+from relay.supervisor import Supervisor
 from relay.watching import status
 
 LAST_RESORT_SECONDS = 9
@@ -91,9 +92,12 @@ class Stop:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Stop]:
-    """Turn SIGTERM and SIGINT into a stop while the context lasts."""
+    """Turn SIGTERM and SIGINT into a stop while the context lasts.
+
+    SIGHUP too: of a terminal that is gone, or of a supervisor that wants new settings and starts the relay anew.
+    """
     stop = Stop()
-    before = {number: signal.signal(number, stop.now) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop.now) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield stop
     finally:
@@ -115,7 +119,7 @@ def _end_in_any_case() -> None:
 
 
 def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.tell) -> None:
-    """Relay until SIGTERM or SIGINT.
+    """Relay until SIGTERM, SIGINT or SIGHUP.
 
     Args:
         settings: what to do.
@@ -126,10 +130,12 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = telemetry.
         UserMistake: the set-up is wrong; the relay could never work.
         WorkFailed: within `wait` seconds of the start the database or the broker did not answer.
     """
+    supervisor = Supervisor(os.environ)
+    tell = supervisor.overhearing(tell)
     with stopped_by_signals() as stop:
         _until_reachable(settings, wait, stop, tell)
         # Begun before the relaying and ended after it, so that a chore never outlives what it is done beside.
-        with chores.done_beside(settings, tell), _listening(settings, tell) as pulse:
+        with chores.done_beside(settings, tell), _listening(settings, tell, supervisor) as pulse:
             _relay_until_stopped(settings, stop, pulse, tell)
 
 
@@ -215,8 +221,9 @@ def _until_reachable(settings: Settings, wait: float, stop: Stop, tell: events.T
 
 
 @contextmanager
-def _listening(settings: Settings, tell: events.Tell) -> "Iterator[Pulse]":
-    pulse = Pulse(Limits.within(settings.takeover_seconds), tell)
+def _listening(settings: Settings, tell: events.Tell, supervisor: Supervisor | None = None) -> "Iterator[Pulse]":
+    limits = Limits.within(settings.takeover_seconds)
+    pulse = Pulse(limits, tell, supervisor.alive) if supervisor else Pulse(limits, tell)
     with pulse.listening():
         yield pulse
 

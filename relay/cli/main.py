@@ -221,15 +221,23 @@ def topics(
 
 
 @app.command(epilog="Exit codes: 0 all is well (warnings allowed), 2 something must be mended, 1 a server is silent.")
-def doctor(context: typer.Context, json: Json = False) -> None:
+def doctor(
+    context: typer.Context,
+    json: Json = False,
+    settings_only: Annotated[
+        bool, typer.Option("--settings-only", help="Ask no server: check what is set, before it is deployed.")
+    ] = False,
+) -> None:
     """Check everything that a relay needs, and say how to mend what is wrong."""
     from relay.cli import show
     from relay.show_json import show_json
     from relay.watching import doctor as checks
     from relay.watching.findings import exit_code as severity
+    from relay.watching.preflight import examine_settings
 
     findings = []
-    for finding in checks.examine(settings_of(context, BOTH)):
+    examine = examine_settings if settings_only else checks.examine
+    for finding in examine(settings_of(context, BOTH)):
         findings.append(finding)
         if not json:
             show.finding(finding)

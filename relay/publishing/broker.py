@@ -1,7 +1,13 @@
 """Whether Kafka answers, and if not, why not: one look at its metadata."""
 
+import time
+from typing import Any
+
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ClusterMetadata
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported for type checkers
+    AdminClient,
+    ClusterMetadata,
+)
 
 from relay.errors import BrokerRefuses, BrokerUnreachable
 from relay.kafka_properties import unfit
@@ -10,6 +16,9 @@ from relay.settings import Settings
 
 PATIENCE = 5.0
 """Seconds to wait for metadata."""
+
+SLICE = 1.0
+"""Seconds until it is looked whether waiting has become pointless."""
 
 
 class Admin(AdminClient):
@@ -27,7 +36,7 @@ def admin(settings: Settings) -> Admin:
         SettingsError: librdkafka refuses the properties.
     """
     complaints = Complaints()
-    ours = {"bootstrap.servers": settings.kafka_brokers, "error_cb": complaints.note}
+    ours: dict[str, Any] = {"bootstrap.servers": settings.kafka_brokers, "error_cb": complaints.note}
     try:
         client = Admin({"log_level": 2, **settings.kafka, **ours})
     except KafkaException as error:
@@ -43,22 +52,26 @@ def metadata(client: Admin, settings: Settings) -> ClusterMetadata:
         BrokerUnreachable: none answers within 5 s.
         BrokerRefuses: one does, and either side does not accept who the other is.
     """
-    try:
-        return client.list_topics(timeout=PATIENCE)
-    except KafkaException as error:
-        # What was heard waits in a queue until it is asked for.
-        client.poll(0)
-        heard = client.complaints
-        if heard.refusal:
-            why = explain(heard.refusal, settings.kafka)
-            raise BrokerRefuses(
-                f"kafka at {settings.kafka_brokers} and the relay do not accept each other: {why}"
-            ) from None
-        found = heard.other or error.args[0].str()
-        raise BrokerUnreachable(
-            f"kafka at {settings.kafka_brokers} does not answer: {found}; "
-            "start it, or check KAFKA_BROKERS, the network and the security properties under [kafka]"
-        ) from None
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return client.list_topics(timeout=SLICE)
+        except KafkaException as error:
+            # What was heard waits in a queue until it is asked for.
+            client.poll(0)
+            if client.complaints.refusal or time.monotonic() > deadline:
+                raise _unanswered(client, settings, error) from None
+
+
+def _unanswered(client: Admin, settings: Settings, error: KafkaException) -> BrokerRefuses | BrokerUnreachable:
+    heard = client.complaints
+    if heard.refusal:
+        why = explain(heard.refusal, settings.kafka)
+        return BrokerRefuses(f"kafka at {settings.kafka_brokers} and the relay do not accept each other: {why}")
+    return BrokerUnreachable(
+        f"kafka at {settings.kafka_brokers} does not answer: {heard.other or error.args[0].str()}; "
+        "start it, or check KAFKA_BROKERS, the network and the security properties under [kafka]"
+    )
 
 
 def reachable(settings: Settings) -> None:

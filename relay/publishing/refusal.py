@@ -23,6 +23,10 @@ REFUSED = frozenset(
 )
 """Errors that no waiting mends: one of both sides does not accept who the other is."""
 
+_ALERT = "alert"
+"""In OpenSSL's words for what the other side said last. By TLS 1.3 a client hears only when it first reads, and then not
+as an error of the handshake, that its certificate was not accepted."""
+
 WORTH_SECONDS = 30.0
 """For how long a refusal explains that nothing is acknowledged. librdkafka tries again every second."""
 
@@ -53,6 +57,8 @@ _MENDS = (
     ("issuer certificate", "who signed the broker's certificate is not known here: check ssl.ca.location"),
     ("self-signed", "who signed the broker's certificate is not known here: check ssl.ca.location"),
     ("self signed", "who signed the broker's certificate is not known here: check ssl.ca.location"),
+    ("invalid credentials", "check sasl.username and sasl.password, and that the broker knows this user"),
+    ("authentication failed", "check sasl.username and sasl.password, and that the broker knows this user"),
     ("mechanism", "the broker wants another one: set sasl.mechanism"),
     ("authentication", "check sasl.username and sasl.password, and that the broker knows this user"),
     ("wrong version number", "this port does not speak TLS: check security.protocol and KAFKA_BROKERS"),
@@ -70,7 +76,7 @@ class Complaints:
 
     def note(self, error: KafkaError) -> None:
         """Remember an error; called by librdkafka from within `poll` and `flush`."""
-        if error.code() in REFUSED:
+        if error.code() in REFUSED or _ALERT in error.str():
             self._refusal, self._refused_at = error, time.monotonic()
         elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self._other = error

@@ -19,6 +19,7 @@ from relay.publishing.broker import admin, metadata
 from relay.restoring.unsent import read_marks
 from relay.settings import Settings
 from relay.watching.findings import Finding, Level, clock, forgers, positions, prepared, pruning, replication, topic
+from relay.watching.roles import examine_roles
 
 READ_REPLICATION = """
 -- read_replication: to a role that may not see more, a standby is there without its state
@@ -95,6 +96,7 @@ def _outbox(connection: "psycopg.Connection") -> Iterator[Finding]:
         return
     yield pruning(connection.info.user, rights.missing_for_pruning(connection))
     yield forgers([name for (name,) in connection.execute(READ_FORGERS).fetchall()])
+    yield from examine_roles(connection)
     yield prepared(*_row(connection, READ_PREPARED))
     yield from positions(read_marks(connection))
 
