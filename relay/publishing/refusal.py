@@ -24,7 +24,7 @@ REFUSED = frozenset(
 """Errors that no waiting mends: one of both sides does not accept who the other is."""
 
 _ALERT = "alert"
-"""In OpenSSL's words for what the other side said last. By TLS 1.3 a client hears only when it first reads, and then not
+"""In OpenSSL's words for what the other side said last. By TLS 1.3 a client hears only when it first reads, and not
 as an error of the handshake, that its certificate was not accepted."""
 
 WORTH_SECONDS = 30.0
