@@ -12,7 +12,7 @@ from relay import locks
 from relay.watching.findings import Finding, Level
 
 READ_SQUATTERS = """
--- read_squatters: who has locks of the relays, and could not do a relay's work
+-- read_squatters: who has locks of the relays and could not relay
 select coalesce(a.usename::text, 'nobody'), coalesce(l.pid, 0),
        case l.classid::bigint when %(lease)s then 'lease' when %(doorbell)s then 'doorbell' when %(member)s then 'member'
             when %(prune)s then 'prune' when %(revision)s then 'revision' else 'tie' end as kind,
