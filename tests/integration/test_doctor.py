@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from relay import migrate
+from relay import locks, migrate
 from relay.connection import too_old
 from relay.local.binaries import installed_binaries, wheel_binaries
 from relay.restoring.rebase_plan import Marks
@@ -265,3 +265,35 @@ def test_a_server_without_prepared_transactions_is_not_warned_of(own_postgres: O
     url = own_postgres(settings={"max_prepared_transactions": "0"}).url()
     assert relay("migrate", DATABASE_URL=url).returncode == 0
     assert findings(url, kafka_brokers, 0)["two-phase commit"]["level"] == "ok"
+
+
+def test_sessions_that_squat_on_the_relays_locks_are_named(
+    database: str, owner: "psycopg.Connection", role: str, kafka_brokers: str
+) -> None:
+    assert findings(database, kafka_brokers, 0)["locks"]["level"] == "ok"
+    with psycopg.connect(database.replace("postgres@", f"{role}@"), autocommit=True) as squatter:
+        squatter.execute("select pg_advisory_lock(%s, 3), pg_advisory_lock(%s, 5)", [locks.LEASE, locks.LEASE])
+        found = findings(database, kafka_brokers, 2)["locks"]
+        assert f"role {role}" not in found["mend"]
+        assert found["found"].endswith(f"{role} (pid {squatter.info.backend_pid}) holds lease 3, 5")
+
+
+def test_a_login_with_the_rights_of_two_roles_is_warned_of(
+    database: str, owner: "psycopg.Connection", role: str, kafka_brokers: str
+) -> None:
+    owner.execute(f"grant outbox_application, outbox_operator to {role}")
+    found = findings(database, kafka_brokers, 0)["roles"]
+    assert found["found"] == f"{role} is a member of outbox_application and outbox_operator"
+
+
+def test_settings_are_checked_without_any_server() -> None:
+    url = "postgresql://relay:geheim@db.internal/shop"
+    found = relay("doctor", "--settings-only", "--json", DATABASE_URL=url, KAFKA_BROKERS="kafka:9092")
+    assert found.returncode == 0
+    levels = {finding["check"]: finding["level"] for finding in json.loads(found.stdout)["findings"]}
+    assert levels == {"settings": "ok", "database": "warning", "kafka": "ok"}
+    assert "geheim" not in found.stdout
+    unknown = {"DATABASE_URL": url, "KAFKA_BROKERS": "kafka:9092", "RELAY_KAFKA_SASL_PASSWORT": "geheim"}
+    found = relay("doctor", "--settings-only", **unknown)
+    assert found.returncode == 2
+    assert "geheim" not in found.stdout + found.stderr
