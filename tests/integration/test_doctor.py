@@ -267,9 +267,7 @@ def test_a_server_without_prepared_transactions_is_not_warned_of(own_postgres: O
     assert findings(url, kafka_brokers, 0)["two-phase commit"]["level"] == "ok"
 
 
-def test_sessions_that_squat_on_the_relays_locks_are_named(
-    database: str, owner: "psycopg.Connection", role: str, kafka_brokers: str
-) -> None:
+def test_sessions_that_squat_on_the_relays_locks_are_named(database: str, role: str, kafka_brokers: str) -> None:
     assert findings(database, kafka_brokers, 0)["locks"]["level"] == "ok"
     with psycopg.connect(database.replace("postgres@", f"{role}@"), autocommit=True) as squatter:
         squatter.execute("select pg_advisory_lock(%s, 3), pg_advisory_lock(%s, 5)", [locks.LEASE, locks.LEASE])

@@ -123,7 +123,8 @@ def test_an_interrupted_migration_leaves_nothing_and_goes_on_when_run_again(
 ) -> None:
     with psycopg.connect(database, autocommit=True) as session:
         with begin(release(tmp_path / "slow", r0002=f"{ADDS}; {SLOW}"), "migrate", DATABASE_URL=database) as process:
-            sleeping = "select count(*) = 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+            sleeping = "select count(*) = 1 from pg_stat_activity"
+            sleeping += " where wait_event = 'PgSleep' and datname = current_database()"
             wait_until(sleeping, session)
             os.kill(process.pid, number)
             process.communicate(timeout=60)

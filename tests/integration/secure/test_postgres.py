@@ -34,12 +34,13 @@ def test_who_is_not_whom_the_relay_trusts_is_told(
 ) -> None:
     url = secure_postgres.url(secure_database)
     others = Authority(tmp_path).certificate
+    plain = f"postgresql://relay:{PASSWORD}@localhost:{secure_postgres.server.port}/{secure_database}"
     cases = {
         url.replace(str(secure_postgres.authority), str(others)): "certificate verify failed",
-        secure_postgres.url(secure_database, host="127.0.0.2"): "does not match host name",
+        secure_postgres.url(secure_database, host="db.example.org") + "&hostaddr=127.0.0.1": "does not match host name",
         url.replace(str(secure_postgres.authority), "/nowhere/ca.pem"): "/nowhere/ca.pem",
         secure_postgres.url(secure_database, password="guessed"): "password authentication failed",
-        f"postgresql://relay:{PASSWORD}@localhost:{secure_postgres.server.port}/{secure_database}?sslmode=disable": "no pg_hba",
+        f"{plain}?sslmode=disable": "no pg_hba",
     }
     for wrong, words in cases.items():
         finding = doctor(wrong)["database"]
