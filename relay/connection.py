@@ -68,6 +68,7 @@ UNTRUSTED = (
     "could not load private key file",
     "could not read certificate file",
     "has group or world access",
+    "signature failure",
     "alert",
     "server does not support SSL",
 )

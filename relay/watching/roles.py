@@ -14,9 +14,9 @@ from relay.watching.findings import Finding, Level
 READ_SQUATTERS = """
 -- read_squatters: who has locks of the relays and could not relay
 select coalesce(a.usename::text, 'nobody'), coalesce(l.pid, 0),
-       case l.classid::bigint when %(lease)s then 'lease' when %(doorbell)s then 'doorbell' when %(member)s then 'member'
-            when %(prune)s then 'prune'
-            when %(revision)s then 'revision' else 'tie' end as kind,
+       case l.classid::bigint
+           when %(lease)s then 'lease' when %(doorbell)s then 'doorbell' when %(member)s then 'member'
+           when %(prune)s then 'prune' when %(revision)s then 'revision' else 'tie' end as kind,
        string_agg(distinct l.objid::text, ', ')
 from pg_locks l left join pg_stat_activity a using (pid)
 where l.locktype = 'advisory' and l.objsubid = 2 and l.granted

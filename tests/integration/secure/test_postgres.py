@@ -33,7 +33,7 @@ def test_who_is_not_whom_the_relay_trusts_is_told(
     secure_postgres: SecurePostgres, secure_database: str, tmp_path: Path
 ) -> None:
     url = secure_postgres.url(secure_database)
-    others = Authority(tmp_path).certificate
+    others = Authority(tmp_path, "others").certificate
     plain = f"postgresql://relay:{PASSWORD}@localhost:{secure_postgres.server.port}/{secure_database}"
     cases = {
         url.replace(str(secure_postgres.authority), str(others)): "certificate verify failed",
