@@ -87,7 +87,7 @@ def test_unit_is_understood_by_systemd(tmp_path: Path) -> None:
 def test_unit_leaves_the_relay_little_of_the_machine() -> None:
     program = shutil.which("systemd-analyze")
     assert program, "install systemd: apt-get install systemd"
-    command = [program, "security", "--offline=yes", "--threshold=20", UNIT]
+    command = [program, "security", "--offline=yes", "--threshold=20", str(UNIT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-400:] + done.stderr
 

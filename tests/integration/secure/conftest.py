@@ -67,7 +67,7 @@ class SecureKafka:
     def set_password(self, password: str) -> None:
         """Give the user `relay` a password for SCRAM."""
         for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
-            change = UserScramCredentialUpsertion("relay", ScramCredentialInfo(mechanism, 4096), password.encode())  # type: ignore[no-untyped-call]
+            change = UserScramCredentialUpsertion("relay", ScramCredentialInfo(mechanism, 4096), password.encode())
             admin = self.admin
             for future in admin.alter_user_scram_credentials([change]).values():
                 future.result(30)
