@@ -60,6 +60,20 @@ select pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_re
 """
 
 
+UNTRUSTED = (
+    "certificate verify failed",
+    "does not match host name",
+    "root certificate file",
+    "certificate present, but not private key file",
+    "could not load private key file",
+    "could not read certificate file",
+    "has group or world access",
+    "signature failure",
+    "alert",
+    "server does not support SSL",
+)
+"""What libpq and OpenSSL say where either side does not accept the other's certificate, or has none to show."""
+
 WHICH = """
 -- which_server
 select system_identifier, pg_postmaster_start_time() from pg_control_system()
@@ -175,6 +189,6 @@ def refused(database_url: str, error: psycopg.OperationalError) -> DatabaseUnrea
     """
     text = " ".join(str(error).split())
     final = ("password authentication failed", "no pg_hba.conf entry", "role", "database")
-    if any(f"FATAL: {words}" in text for words in final):
+    if any(f"FATAL: {words}" in text for words in final) or any(words in text for words in UNTRUSTED):
         return DatabaseUnfit(f"{where(database_url)} refuses the relay: {text}")
     return DatabaseUnreachable(f"{where(database_url)} does not answer: {text}")

@@ -19,7 +19,7 @@ import psycopg
 
 from relay import events, locks, rights
 from relay.connection import connect, first_line, where, which_server
-from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, WorkFailed
+from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, SettingsError, WorkFailed
 from relay.flow import Flow
 from relay.holding.custody import Custody
 from relay.holding.held import Held
@@ -43,8 +43,10 @@ from relay.reading.rules import Rulebook
 from relay.relay import Pace, Relay
 from relay.restoring.durability import Durability
 from relay.retention import chores
-from relay.settings import Settings
+from relay.settings import Settings, renewed
+from relay.supervisor import Supervisor
 from relay.telemetry import logs
+from relay.telemetry.secrets import secrets_of
 from relay.tracing.gate import tracing
 from relay.watching import status, watch
 
@@ -100,9 +102,12 @@ class Stop:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Stop]:
-    """Turn SIGTERM and SIGINT into a stop while the context lasts."""
+    """Turn SIGTERM and SIGINT into a stop while the context lasts.
+
+    SIGHUP too: of a terminal that is gone, or of a supervisor that wants new settings and starts the relay anew.
+    """
     stop = Stop()
-    before = {number: signal.signal(number, stop.now) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop.now) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield stop
     finally:
@@ -121,7 +126,7 @@ def _end_in_any_case() -> None:
 
 
 def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = logs.tell) -> None:
-    """Relay until SIGTERM or SIGINT.
+    """Relay until SIGTERM, SIGINT or SIGHUP.
 
     Args:
         settings: what to do.
@@ -132,16 +137,17 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = logs.tell)
         UserMistake: the set-up is wrong; the relay could never work.
         WorkFailed: within `wait` seconds of the start the database or the broker did not answer.
     """
+    supervisor = Supervisor(os.environ)
     with (
         stopped_by_signals() as stop,
         tracing(settings) as spans,
-        watch.watching(settings, _with(spans, tell), stop) as watched,
+        watch.watching(settings, supervisor.overhearing(_with(spans, tell)), stop) as watched,
     ):
         _until_reachable(settings, wait, stop, watched.tell)
         # Begun before the relaying and ended after it, so that a chore never outlives what it is done beside.
         with (
             chores.done_beside(settings, watched.tell, watched.chores),
-            _listening(settings, watched.tell) as watched.pulse,
+            _listening(settings, watched.tell, supervisor) as watched.pulse,
         ):
             _relay_until_stopped(settings, stop, watched.pulse, watched.tell, spans)
 
@@ -155,7 +161,7 @@ def _relay_until_stopped(
         began = time.monotonic()
         pulse.beat()
         try:
-            _work(settings, stop, pulse, tell, spans)
+            _work(_with_todays_secrets(settings), stop, pulse, tell, spans)
         except (WorkFailed, psycopg.Error) as error:
             # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
             failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
@@ -163,6 +169,16 @@ def _relay_until_stopped(
             failures += 1
             tell(events.Interrupted(_reason(error), pause))
             stop.wait(pause)
+
+
+def _with_todays_secrets(settings: Settings) -> Settings:
+    """Read secrets anew; a file that is just being replaced is no reason to end."""
+    try:
+        found = renewed(settings)
+    except SettingsError as error:
+        raise WorkFailed(str(error)) from None
+    logs.hide(secrets_of(found))
+    return found
 
 
 def drain(
@@ -222,8 +238,9 @@ def _until_reachable(settings: Settings, wait: float, stop: Stop, tell: events.T
 
 
 @contextmanager
-def _listening(settings: Settings, tell: events.Tell) -> "Iterator[Pulse]":
-    pulse = Pulse(Limits.within(settings.takeover_seconds), tell)
+def _listening(settings: Settings, tell: events.Tell, supervisor: Supervisor | None = None) -> "Iterator[Pulse]":
+    limits = Limits.within(settings.takeover_seconds)
+    pulse = Pulse(limits, tell, supervisor.alive) if supervisor else Pulse(limits, tell)
     with pulse.listening():
         yield pulse
 
@@ -288,6 +305,7 @@ def _compose(
         return cleanup.enter_context(_closing(connect(settings.database_url, settings.name)))
 
     lease_session = session()
+    rights.claim_revision(lease_session)
     rights.demand(lease_session)
     server = which_server(lease_session)
     me = lease_session.info.backend_pid

@@ -6,6 +6,7 @@ RelayError
 │   ├── SchemaError        the outbox schema is missing, too old or too new
 │   ├── DatabaseUnfit      the database cannot serve a relay: too old, behind a pooler, a right missing
 │   ├── PortUnavailable    the port to watch the relay at is taken, or may not be used
+│   ├── BrokerRefuses      Kafka and the relay do not accept each other: a certificate, a password, a mechanism
 │   ├── ChoiceError        what an operator chose is empty, malformed, or cannot be acted on
 │   └── PositionsForeign   the recorded positions belong to another cluster, or its sequence went backwards
 └── WorkFailed         exit code 1: the set-up was right, the work did not get done
@@ -38,6 +39,10 @@ class DatabaseUnfit(UserMistake):
 
 class PortUnavailable(UserMistake):
     """The port at which the relay was to be watched is taken, may not be used, or is on no address of this machine."""
+
+
+class BrokerRefuses(UserMistake):
+    """Kafka answers but turns the relay away, or is not whom the relay trusts; the text says why."""
 
 
 class ChoiceError(UserMistake):

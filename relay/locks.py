@@ -15,6 +15,11 @@ DOORBELL = 0x6F757403
 
 PRUNE = 0x6F757405
 """Session-level, exclusive, number 0: of many relays one prunes. (The class before it is that of migrations.)"""
+
+REVISION = 0x6F757420
+"""Session-level, shared, its number that of the revision that a relay was made for. A migration that such relays cannot
+work with takes it exclusively until it is over, or is refused while one of them is at work."""
+
 LOOP = 0x6F757410
 """Session-level, shared; its number is the process id of the relay's lease session. Held by the sessions on which the
 loop itself works, the lease session among them: when all of these are silent, the relay is."""

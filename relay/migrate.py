@@ -57,7 +57,7 @@ where l.granted and l.pid is distinct from pg_backend_pid()
 """
 
 
-def upgrade(database_url: str, *, shards: int | None = None, to: str = "head") -> None:
+def upgrade(database_url: str, *, shards: int | None = None, to: str = "head", roles: bool = True) -> None:
     """Bring the outbox schema up to a revision, making it where there is none.
 
     Args:
@@ -65,20 +65,30 @@ def upgrade(database_url: str, *, shards: int | None = None, to: str = "head") -
         shards: into how many shards keys are divided, 1 to 256. Fixed when the schema is created, 16 unless
             given; an existing schema must agree.
         to: a revision, or `head`.
+        roles: whether to make the three roles where they are missing, and to give them their rights.
+
+    A schema that is newer, but that this release works with, is left as it is, and so are its roles.
 
     Raises:
-        SchemaError: the schema is newer than this release, or has other shards than asked for.
+        SchemaError: the schema is newer than this release works with, or has other shards than asked for.
         DatabaseUnfit: PostgreSQL older than 14, a standby, or a right is missing.
         DatabaseUnreachable: nobody answers.
         WorkFailed: a lock could not be had in time. Nothing was changed.
-        UserMistake: the arguments make no sense.
+        UserMistake: the arguments make no sense, the roles may not be made, or relays are running that could not work
+            with the new schema.
     """
     check_shards(shards)
     found = check(database_url)
     if found.state in (State.TOO_NEW, State.UNRECORDED):
         found.demand()
+    if found.state is State.AHEAD:
+        return
     with connection(database_url) as to_database:
-        _run(command.upgrade, to, to_database, shards)
+        _run(command.upgrade, to, to_database, shards, roles=roles)
+        if roles and found.state is State.CURRENT:
+            # After a migration that has run it is done already; else they may be missing, as in a restored dump.
+            script = (location() / "roles.sql").read_text(encoding="utf-8")
+            to_database.exec_driver_sql(script, execution_options={"no_parameters": True})
         if shards is not None:
             _demand_shards(to_database, shards)
 
@@ -100,24 +110,25 @@ def downgrade(database_url: str, to: str = "base") -> None:
     if found.state is State.MISSING:
         return
     if found.state is not State.TOO_OLD:
-        found.demand()
+        found.demand_current()
     with connection(database_url) as to_database:
         _run(command.downgrade, to, to_database, None)
 
 
-def sql(shards: int | None = None, to: str = "head") -> str:
+def sql(shards: int | None = None, to: str = "head", *, roles: bool = True) -> str:
     """Return the migration as a script for psql, in one transaction, for those who let a DBA run it.
 
     Args:
         shards: as for `upgrade`.
         to: a revision or `head`, from an empty database; `0001:head` starts from a revision.
+        roles: as for `upgrade`.
 
     Raises:
         UserMistake: there is no such revision, or the number of shards is not allowed.
     """
     check_shards(shards)
     printed = io.StringIO()
-    config = _config(shards)
+    config = _config(shards, roles=roles)
     config.output_buffer = printed
     try:
         command.upgrade(config, to, sql=True)
@@ -184,15 +195,23 @@ def check_shards(shards: int | None) -> None:
         raise SettingsError(f"shards is {shards}: allowed are 1 to {MOST_SHARDS}")
 
 
-def _config(shards: int | None) -> Config:
+def _config(shards: int | None, *, roles: bool) -> Config:
     config = Config()
     config.set_main_option("script_location", str(location()).replace("%", "%%"))
     config.attributes["shards"] = shards or DEFAULT_SHARDS
+    config.attributes["roles"] = roles
     return config
 
 
-def _run(act: Callable[[Config, str], None], to: str, opened: sqlalchemy.Connection, shards: int | None) -> None:
-    config = _config(shards)
+def _run(
+    act: Callable[[Config, str], None],
+    to: str,
+    opened: sqlalchemy.Connection,
+    shards: int | None,
+    *,
+    roles: bool = False,
+) -> None:
+    config = _config(shards, roles=roles)
     config.attributes["connection"] = opened
     try:
         act(config, to)

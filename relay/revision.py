@@ -19,11 +19,16 @@ KNOWN_REVISIONS = ("0001",)
 """All revisions that this release knows, in order."""
 
 REVISION = KNOWN_REVISIONS[-1]
-"""The revision that this release works with, no older and no newer."""
+"""The revision that this release was made for. It works with no older one, and with newer ones that say so.
+
+Each schema declares the oldest revision whose relays may run on it (`outbox.oldest_relay`). So a fleet is rolled
+without a stop: the schema is migrated first, by a step that only adds, then one relay after another is replaced; what
+nobody uses any more is taken away by a later release."""
 
 FIND_TABLES = """
 -- find_tables: asked first, so that a missing table is an answer and not an error
-select to_regclass('outbox.schema_version') is not null, to_regclass('outbox.message') is not null
+select to_regclass('outbox.schema_version') is not null, to_regclass('outbox.message') is not null,
+       to_regproc('outbox.oldest_relay') is not null
 """
 
 READ_REVISION = """
@@ -31,11 +36,18 @@ READ_REVISION = """
 select max(version_num) from outbox.schema_version
 """
 
+READ_OLDEST_RELAY = """
+-- read_oldest_relay
+select outbox.oldest_relay()
+"""
+
 
 class State(StrEnum):
     """How a database's outbox schema relates to this release."""
 
     CURRENT = "current"
+    AHEAD = "ahead"
+    """Newer than this release knows, and it says that this release works with it."""
     MISSING = "missing"
     TOO_OLD = "too old"
     TOO_NEW = "too new"
@@ -70,12 +82,12 @@ class Check:
     @property
     def mend(self) -> str | None:
         """What is wrong and what to do about it; None when nothing is."""
-        if self.state is State.CURRENT:
+        if self.state in (State.CURRENT, State.AHEAD):
             return None
         return MENDS[self.state].format(current=self.current, head=self.head)
 
     def demand(self) -> None:
-        """Go on only with a current schema.
+        """Go on only with a schema that this release works with.
 
         Raises:
             SchemaError: it is missing, too old, too new or unrecorded; the text says which, and the mend.
@@ -83,19 +95,32 @@ class Check:
         if self.mend:
             raise SchemaError(self.mend)
 
+    def demand_current(self) -> None:
+        """Go on only with the very schema that this release was made for, as whoever rewrites or drops it must.
 
-def judge(current: str | None, *, tables: bool, known: Sequence[str] = KNOWN_REVISIONS) -> Check:
+        Raises:
+            SchemaError: as for `demand`, and where it is ahead.
+        """
+        self.demand()
+        if self.state is State.AHEAD:
+            raise SchemaError(MENDS[State.TOO_NEW].format(current=self.current, head=self.head))
+
+
+def judge(
+    current: str | None, *, tables: bool, oldest_relay: str | None = None, known: Sequence[str] = KNOWN_REVISIONS
+) -> Check:
     """Decide what a recorded revision means.
 
     Args:
         current: the revision recorded in the database, or None.
         tables: whether `outbox.message` exists.
+        oldest_relay: the oldest revision whose relays may run on that schema, where it declares one.
         known: all revisions of this release, oldest first.
     """
     if current is None:
         state = State.UNRECORDED if tables else State.MISSING
     elif current not in known:
-        state = State.TOO_NEW
+        state = State.AHEAD if oldest_relay in known else State.TOO_NEW
     else:
         state = State.CURRENT if current == known[-1] else State.TOO_OLD
     return Check(state, current, known[-1])
@@ -109,6 +134,9 @@ def check(connection: "psycopg.Connection") -> Check:
     """
     found = connection.execute(FIND_TABLES).fetchone()
     assert found is not None
-    versioned, tables = found
+    versioned, tables, declares = found
     row = connection.execute(READ_REVISION).fetchone() if versioned else None
-    return judge(row[0] if row else None, tables=tables)
+    current = row[0] if row else None
+    # Asked of newer schemas only: where this one is older, there may be nothing to ask.
+    oldest = connection.execute(READ_OLDEST_RELAY).fetchone() if declares and current not in KNOWN_REVISIONS else None
+    return judge(current, tables=tables, oldest_relay=oldest[0] if oldest else None)

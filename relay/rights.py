@@ -3,8 +3,8 @@
 import psycopg
 from psycopg import errors
 
-from relay import revision
-from relay.errors import DatabaseUnfit
+from relay import locks, revision
+from relay.errors import DatabaseUnfit, DatabaseUnreachable
 
 MISSING_RIGHTS = """
 -- missing_rights: what the relay's role may not do, of what it must
@@ -23,6 +23,7 @@ select format('execute on function %s', oid::regprocedure)
 from pg_proc
 where proname in ('pg_control_system', 'pg_current_wal_flush_lsn', 'pg_current_wal_insert_lsn')
    or (proname = 'pg_logical_emit_message' and proargtypes[2] = 'text'::regtype)
+   or oid = to_regproc('outbox.shard_count')
 group by oid having not has_function_privilege(oid, 'execute')
 """
 
@@ -42,8 +43,27 @@ select 'update on sequence outbox.slot' where not has_sequence_privilege('outbox
 """
 
 
+CLAIM_REVISION = """
+-- claim_revision: for as long as the session lasts
+select pg_try_advisory_lock_shared(%(class)s, %(revision)s)
+"""
+
+
+def claim_revision(connection: "psycopg.Connection") -> None:
+    """Keep migrations away that this relay could not work with, for as long as the session lasts.
+
+    Before the schema is looked at: one that comes later waits for this relay, one that was earlier is seen.
+
+    Raises:
+        DatabaseUnreachable: such a migration is under way; when it is over, the schema says what it means.
+    """
+    row = connection.execute(CLAIM_REVISION, {"class": locks.REVISION, "revision": int(revision.REVISION)}).fetchone()
+    if row != (True,):
+        raise DatabaseUnreachable(f"a migration beyond what relays of revision {revision.REVISION} know is under way")
+
+
 def demand(connection: "psycopg.Connection") -> None:
-    """Go on only when the outbox is there, of a revision that this relay knows, and open to its role.
+    """Go on only when the outbox is there, of a revision that this relay works with, and open to its role.
 
     Raises:
         SchemaError: missing, too old or too new.
@@ -53,11 +73,11 @@ def demand(connection: "psycopg.Connection") -> None:
     demand_revision(connection)
     missing = [right for (right,) in connection.execute(MISSING_RIGHTS).fetchall()]
     if missing:
-        raise DatabaseUnfit(f"role {role} lacks: {', '.join(missing)}; grant them")
+        raise DatabaseUnfit(f"role {role} lacks: {', '.join(missing)}; grant outbox_relay to {role}, or each of them")
 
 
 def demand_revision(connection: "psycopg.Connection") -> None:
-    """Go on only when the outbox is there, of a revision that this relay knows.
+    """Go on only when the outbox is there, of a revision that this relay works with.
 
     Raises:
         SchemaError: missing, too old or too new.

@@ -17,7 +17,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from relay import capacity, duration
+from relay import capacity, duration, secret_file
 from relay.errors import SettingsError
 from relay.kafka_properties import as_text, nearest
 from relay.policy import OnFailure
@@ -35,7 +35,8 @@ _BROKER = re.compile(r"([A-Za-z_]+://)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:\d{1
 
 _MISSING = {
     "database_url": "DATABASE_URL is not set: the PostgreSQL of the outbox, "
-    "such as postgresql://relay:password@localhost:5432/shop (also: database_url in [relay] of relay.toml)",
+    "such as postgresql://relay:password@localhost:5432/shop (also: DATABASE_URL_FILE, a file with it; "
+    "database_url in [relay] of relay.toml)",
     "kafka_brokers": "KAFKA_BROKERS is not set: where Kafka is, "
     "such as localhost:9092 (also: kafka_brokers in [relay] of relay.toml)",
 }
@@ -123,7 +124,7 @@ class Topic(BaseModel):
 
 
 class Settings(BaseModel):
-    """Everything that can be set. Fields but `kafka` and `topics` are the keys of `[relay]`."""
+    """Everything that can be set. Fields but `kafka`, `topics` and `secrets` are the keys of `[relay]`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -234,6 +235,7 @@ class Settings(BaseModel):
     )
     kafka: Mapping[str, str] = _setting({}, "[kafka]", "librdkafka properties", repr=False)
     topics: Mapping[str, Topic] = _setting({}, "[topics.<logical>]", "logical topics")
+    secrets: Mapping[str, Path] = _setting({}, "", "the files that secrets were read from")
 
     @property
     def disk_bytes(self) -> int | None:
@@ -278,7 +280,7 @@ class Settings(BaseModel):
         return ",".join(parts)
 
 
-FIELDS = {name: info for name, info in Settings.model_fields.items() if name not in ("kafka", "topics")}
+FIELDS = {name: info for name, info in Settings.model_fields.items() if name not in ("kafka", "topics", "secrets")}
 """The keys of `[relay]`, each also a variable `RELAY_<UPPER CASE>`."""
 
 
@@ -303,7 +305,7 @@ def load(
     if path or DEFAULT_FILE.exists():
         sources.insert(0, from_file(path or DEFAULT_FILE, FIELDS))
     problems = [problem for source in sources for problem in source.problems]
-    given: dict[str, Any] = {"kafka": {}, "topics": {}}
+    given: dict[str, Any] = {"kafka": {}, "topics": {}, "secrets": {}}
     for source in sources:
         _merge(given, source, problems)
     named = {name for source in sources for name in source.relay}
@@ -311,6 +313,26 @@ def load(
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings.model_construct(**given)
+
+
+def renewed(settings: Settings) -> Settings:
+    """Read the secrets that stand in files once more: whoever connects anew does so with what is in them by now.
+
+    Raises:
+        SettingsError: a file is missing, empty or may be read by everybody, or what is in it makes no sense.
+    """
+    if not settings.secrets:
+        return settings
+    found = {name: secret_file.read(path, name) for name, path in settings.secrets.items()}
+    url = found.pop("database_url", None)
+    try:
+        address = {} if url is None else {"database_url": Settings(database_url=url).database_url}
+    except ValidationError:
+        path = settings.secrets["database_url"]
+        raise SettingsError(
+            f"what is in {path} is no database_url; allowed: {_allowed(Settings, 'database_url')}"
+        ) from None
+    return settings.model_copy(update={**address, "kafka": {**settings.kafka, **found}})
 
 
 def _merge(given: dict[str, Any], source: Source, problems: list[str]) -> None:
@@ -322,6 +344,9 @@ def _merge(given: dict[str, Any], source: Source, problems: list[str]) -> None:
         problems += [_problem(source, details) for details in error.errors(include_url=False)]
         return
     given.update({name: getattr(settings, name) for name in source.relay})
+    # What is given as a value by this source is not read from the file that an earlier one named.
+    kept = {name: path for name, path in given["secrets"].items() if name not in source.relay | source.kafka}
+    given["secrets"] = kept | source.secrets
     given["kafka"] |= source.kafka
     given["topics"] |= settings.topics
 

@@ -7,12 +7,12 @@ business of `relay.settings`; here only what is malformed, or has no such name, 
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relay import kafka_properties
+from relay import kafka_properties, secret_file
 from relay.errors import SettingsError
 from relay.kafka_properties import VARIABLE, as_text, nearest
 
@@ -42,6 +42,8 @@ class Source:
     relay: dict[str, Any] = field(default_factory=dict)
     kafka: dict[str, str] = field(default_factory=dict)
     topics: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, Path] = field(default_factory=dict)
+    """The files that fields of `relay`, or properties of Kafka, were read from."""
     labels: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -52,6 +54,32 @@ class Source:
         if path[0] == "topics":
             return f"{self.labels['topics']}: {' '.join(path[1:])}"
         return self.labels[path[0]]
+
+    def add_secret(self, name: str, path: object, label: str, beside: str | None) -> None:
+        """Take a secret from its file.
+
+        Args:
+            name: `database_url`, or a librdkafka property.
+            path: the file.
+            label: the setting that names the file.
+            beside: the setting that gives the value itself, where there is one too.
+        """
+        if beside:
+            self.problems.append(f"{label} and {beside} are both given; allowed: one of them")
+            return
+        if not isinstance(path, str):
+            self.problems.append(f"{label} is {kind(path)}; allowed: the path of a file")
+            return
+        try:
+            text = secret_file.read(Path(path), label)
+        except SettingsError as error:
+            self.problems.append(str(error))
+            return
+        self.secrets[name] = Path(path)
+        if name in secret_file.KAFKA_SECRETS:
+            self.kafka[name] = text
+        else:
+            self.relay[name], self.labels[name] = text, label
 
     def add_kafka(self, name: str, value: object, label: str) -> None:
         """Take a librdkafka property, unless it is refused."""
@@ -64,7 +92,7 @@ class Source:
             self.kafka[name] = text
 
 
-def from_environment(environ: Mapping[str, str], fields: Mapping[str, object]) -> Source:
+def from_environment(environ: Mapping[str, str], fields: Collection[str]) -> Source:
     """Read the variables that are ours. An empty one counts as not set.
 
     Args:
@@ -75,18 +103,38 @@ def from_environment(environ: Mapping[str, str], fields: Mapping[str, object]) -
     for variable, name in PLAIN.items():
         if environ.get(variable):
             source.relay[name], source.labels[name] = environ[variable], variable
+    if path := environ.get("DATABASE_URL_FILE"):
+        source.add_secret(
+            "database_url", path, "DATABASE_URL_FILE", "DATABASE_URL" if source.relay.get("database_url") else None
+        )
     for variable in sorted(name for name in environ if name.startswith("RELAY_") and environ[name]):
         _take(source, variable, environ[variable], fields)
+    for variable in sorted(name for name in environ if secret_of(name) and environ[name]):
+        plain = variable.removesuffix("_FILE")
+        source.add_secret(secret_of(variable), environ[variable], variable, plain if environ.get(plain) else None)
     return source
 
 
-def _take(source: Source, variable: str, value: str, fields: Mapping[str, object]) -> None:
+def secret_of(variable: str) -> str:
+    """Name what a variable names the file of: `RELAY_KAFKA_SASL_PASSWORD_FILE` is for `sasl.password`; else empty."""
+    if variable == "RELAY_DATABASE_URL_FILE":
+        return "database_url"
+    name = kafka_properties.from_variable(variable.removesuffix("_FILE"))
+    return (
+        name
+        if variable == f"{VARIABLE}{name.upper().replace('.', '_')}_FILE" and name in secret_file.KAFKA_SECRETS
+        else ""
+    )
+
+
+def _take(source: Source, variable: str, value: str, fields: Collection[str]) -> None:
     name = variable.removeprefix("RELAY_").lower()
     if name in fields and not (KUBERNETES.fullmatch(variable) and value.startswith("tcp://")):
         source.relay[name], source.labels[name] = value, variable
+        source.secrets.pop(name, None)
     elif variable == "RELAY_TOPICS":
         _take_topics(source, value)
-    elif variable in OWN or KUBERNETES.fullmatch(variable):
+    elif variable in OWN or KUBERNETES.fullmatch(variable) or secret_of(variable):
         return
     elif variable.startswith(VARIABLE):
         source.add_kafka(kafka_properties.from_variable(variable), value, variable)
@@ -131,8 +179,13 @@ def from_file(path: Path, fields: Mapping[str, object]) -> Source:
         elif not isinstance(table, dict):
             source.problems.append(f"{place}{name} is {kind(table)}; allowed: a table, [{name}]")
     _take_relay(source, place, _table(tables, "relay"), fields)
-    for key, value in flat(_table(tables, "kafka")):
-        source.add_kafka(key, value, f"{place}[kafka] {key}")
+    properties = dict(flat(_table(tables, "kafka")))
+    for key, value in properties.items():
+        name = key.removesuffix("_file")
+        if key != name and name in secret_file.KAFKA_SECRETS:
+            source.add_secret(name, value, f"{place}[kafka] {key}", name if name in properties else None)
+        else:
+            source.add_kafka(key, value, f"{place}[kafka] {key}")
     source.topics = _table(tables, "topics")
     return source
 
@@ -158,6 +211,8 @@ def _take_relay(source: Source, place: str, table: Mapping[str, Any], fields: Ma
         label = f"{place}[relay] {name}"
         if name in fields:
             source.relay[name], source.labels[name] = value, label
+        elif name == "database_url_file":
+            source.add_secret("database_url", value, label, "database_url" if "database_url" in table else None)
         else:
             source.problems.append(f"{label} is not a setting that the relay knows{nearest(name, fields)}")
 

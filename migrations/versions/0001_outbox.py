@@ -1,4 +1,4 @@
-"""The outbox: messages, checkpoints, held ones, retention, states, the doorbell, enqueueing, and what operators do."""
+"""The outbox: messages, checkpoints, held ones, retention, states, the doorbell, enqueueing, operators, upgrades."""
 
 from pathlib import Path
 
@@ -24,6 +24,7 @@ PARTS = (
     "operate",
     "flow",
     "show",
+    "upgrade",
 )
 """The scripts that make it, in this order."""
 

@@ -72,7 +72,7 @@ class Ground:
             template = self._template(filled) if filled else "template0"
             url = own_database(self.server_url, self._new_name(), stack, template)
             if not filled:
-                migrate.upgrade(url)
+                migrate.upgrade(url, roles=False)
             outbox = Outbox(self, url)
             with outbox.connect() as connection:
                 settle(connection)
@@ -84,7 +84,7 @@ class Ground:
             with ExitStack() as stack:
                 name = self._new_name()
                 url = own_database(self.server_url, name, stack)
-                migrate.upgrade(url)
+                migrate.upgrade(url, roles=False)
                 Outbox(self, url).fill(count)
                 stack.pop_all()
             self._filled[count] = name

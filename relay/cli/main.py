@@ -83,6 +83,7 @@ def options(
 @app.command(epilog="Change the schema as its owner; the relay itself needs fewer rights (see relay doctor).")
 def migrate(
     context: typer.Context,
+    *,
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether the schema is current; exit 2 if not.")
     ] = False,
@@ -94,16 +95,22 @@ def migrate(
         int | None,
         typer.Option(metavar="N", min=1, max=256, help="Shards of a new schema, fixed for good.", show_default="16"),
     ] = None,
+    no_roles: Annotated[
+        bool,
+        typer.Option("--no-roles", help="Leave outbox_application, outbox_relay and outbox_operator and rights alone."),
+    ] = False,
 ) -> None:
-    """Bring the outbox schema in PostgreSQL to this version."""
+    """Bring the outbox schema in PostgreSQL to this version, and its roles to their rights."""
     from relay import migrate as migrations
 
     if check + sql + down > 1:
         raise typer.BadParameter("--check, --sql and --down exclude each other")
     if shards is not None and (check or down):
         raise typer.BadParameter("--shards goes with making the schema, not with --check or --down")
+    if no_roles and (check or down):
+        raise typer.BadParameter("--no-roles goes with making the schema, not with --check or --down")
     if sql:
-        typer.echo(migrations.sql(shards=shards))
+        typer.echo(migrations.sql(shards=shards, roles=not no_roles))
         return
     database_url = settings_of(context, DATABASE).database_url
     if check:
@@ -111,7 +118,7 @@ def migrate(
     elif down:
         migrations.downgrade(database_url)
     else:
-        migrations.upgrade(database_url, shards=shards)
+        migrations.upgrade(database_url, shards=shards, roles=not no_roles)
     typer.echo("the outbox schema is gone" if down else "the outbox schema is current")
 
 
@@ -218,15 +225,23 @@ def topics(
 
 
 @app.command(epilog="Exit codes: 0 all is well (warnings allowed), 2 something must be mended, 1 a server is silent.")
-def doctor(context: typer.Context, json: Json = False) -> None:
+def doctor(
+    context: typer.Context,
+    json: Json = False,
+    settings_only: Annotated[
+        bool, typer.Option("--settings-only", help="Ask no server: check what is set, before it is deployed.")
+    ] = False,
+) -> None:
     """Check everything that a relay needs, and say how to mend what is wrong."""
     from relay.cli import show
     from relay.show_json import show_json
     from relay.watching import doctor as checks
     from relay.watching.findings import exit_code as severity
+    from relay.watching.preflight import examine_settings
 
     findings = []
-    for finding in checks.examine(settings_of(context, BOTH)):
+    examine = examine_settings if settings_only else checks.examine
+    for finding in examine(settings_of(context, BOTH)):
         findings.append(finding)
         if not json:
             show.finding(finding)

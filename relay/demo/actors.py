@@ -75,6 +75,7 @@ def environment(stage: Stage, name: str) -> Mapping[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
     return {
         **kept,
+        **stage.security,
         "DATABASE_URL": stage.database_url,
         "KAFKA_BROKERS": stage.brokers,
         "RELAY_NAME": name,

@@ -74,7 +74,7 @@ class Play:
         self._plan = plan
         self._stage = stage
         self._screen = stack.enter_context(screen)
-        watch = stack.enter_context(watching(stage.brokers, stage.topics))
+        watch = stack.enter_context(watching(stage.brokers, stage.topics, variables=stage.security))
         connection = stack.enter_context(psycopg.connect(stage.database_url, autocommit=True))
         self._counter = Counter(stage.database_url, connection, watch)
         self._relays = [Actor(name, relay_command, stage, stack) for name in ("relay-1", "relay-2")]

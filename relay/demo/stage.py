@@ -9,21 +9,22 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from relay import migrate, settings
 from relay.connection import where
 from relay.errors import UserMistake
+from relay.kafka_properties import VARIABLE
 from relay.local.database import own_database
 from relay.local.kafka import Kafka, KafkaUnavailable, MockKafka
 from relay.local.postgres import Postgres
 from relay.publishing import topics
+from relay.publishing.broker import admin
 
 LOGICAL_TOPICS = ("business-events", "email-queue", "audit-logs", "notification-queue", "analytics-events")
 PARTITIONS = 4
@@ -44,6 +45,8 @@ class Stage:
     """The `relay.toml` that routes them."""
     imitated: bool
     """Whether the broker is only an imitation."""
+    security: Mapping[str, str]
+    """The user's `RELAY_KAFKA_…` variables, where the Kafka is the user's own."""
 
 
 @contextmanager
@@ -91,17 +94,20 @@ def build(folder: Path, stack: ExitStack, say: Say) -> Stage:
     """
     own = f"relay-demo-{uuid.uuid4().hex[:8]}"
     database_url = _database(folder, own.replace("-", "_"), stack, say)
-    migrate.upgrade(database_url)
+    migrate.upgrade(database_url, roles=False)
     given = os.environ.get("KAFKA_BROKERS")
     brokers, imitated = (given, False) if given else _kafka(folder, stack, say)
     names = tuple(f"{own}-{name}" if given else name for name in LOGICAL_TOPICS)
     config = _config(folder, names)
+    security = {name: value for name, value in os.environ.items() if given and name.startswith(VARIABLE)}
+    security.pop("RELAY_KAFKA_BROKERS", None)
+    ours = settings.load({**security, "RELAY_KAFKA_BROKERS": brokers}, config_file=config, needs=("kafka_brokers",))
     if given:
         say(f"using Kafka at {given}, in topics {own}-*, which are deleted at the end")
-        stack.callback(_delete_topics, given, names)
+        stack.callback(_delete_topics, ours, names)
     if not imitated:  # the imitation has no request for it; it makes a topic when it is written to
-        topics.create(settings.load({"KAFKA_BROKERS": brokers}, config_file=config, needs=("kafka_brokers",)))
-    return Stage(folder, database_url, brokers, names, config, imitated)
+        topics.create(ours)
+    return Stage(folder, database_url, brokers, names, config, imitated, security)
 
 
 def _database(folder: Path, own: str, stack: ExitStack, say: Say) -> str:
@@ -142,8 +148,8 @@ def _config(folder: Path, names: tuple[str, ...]) -> Path:
     return config
 
 
-def _delete_topics(brokers: str, names: tuple[str, ...]) -> None:
-    client = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+def _delete_topics(ours: settings.Settings, names: tuple[str, ...]) -> None:
+    client = admin(ours)
     for future in client.delete_topics(list(names)).values():
         with suppress(KafkaException):  # one that was never made, for we were interrupted before
             future.result(10)

@@ -4,7 +4,8 @@ It reads the topics from their beginning to where they end now, prints one JSON 
 With `--stream` it prints the messages instead, a line for each batch: a JSON array of arrays with the fields
 of `Seen`; and it goes on until it is told to finish: the line `finish` on its input makes it read to where
 the topics end at that moment, print `null` and exit 0. When its input ends without that, whoever started it
-is gone, and it goes too. Exit codes: 0 read all, 1 did not.
+is gone, and it goes too. TLS and SASL are set by `RELAY_KAFKA_…`, as for
+the relay. Exit codes: 0 read all, 1 did not, 2 those settings are wrong.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from confluent_kafka import KafkaException
 
 from relay.judge.consumer import Reader
 from relay.judge.verdict import Seen, order
+from relay.kafka_properties import VARIABLE
+from relay.sources import from_environment
 
 FINISH = "finish"
 
@@ -27,7 +30,12 @@ FINISH = "finish"
 def main() -> int:
     """Read, print, return the exit code."""
     options = _options()
-    reader = Reader(options.brokers, options.topics.split(","), options.counter)
+    variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLE)}
+    security = from_environment(variables, ("kafka_brokers",))
+    if security.problems:
+        print(*security.problems, sep="\n", file=sys.stderr)  # noqa: T201
+        return 2
+    reader = Reader(options.brokers, options.topics.split(","), options.counter, security.kafka)
     try:
         if options.stream:
             _stream(reader, _finish_asked())

@@ -9,9 +9,10 @@ nothing of relays, nor of what should be there.
 
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import MappingProxyType
 from uuid import uuid4
 
 from confluent_kafka import (
@@ -56,11 +57,15 @@ PASSING = frozenset(
 
 Partition = tuple[str, int]
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 class Reader:
     """Reads topics from their beginning."""
 
-    def __init__(self, brokers: str, topics: Sequence[str], counter: str | None = None) -> None:
+    def __init__(
+        self, brokers: str, topics: Sequence[str], counter: str | None = None, kafka: Mapping[str, str] = NOTHING
+    ) -> None:
         """Connect to `brokers` (host:port, comma separated); nothing is read before `batch` is called.
 
         Args:
@@ -68,6 +73,7 @@ class Reader:
             topics: names in Kafka; they need not exist yet.
             counter: the field of JSON payloads that holds the application's own counter of a key, if there is
             one.
+            kafka: librdkafka properties that reach Kafka, such as those of TLS and SASL.
         """
         self._topics = frozenset(topics)
         self._counter = counter
@@ -76,9 +82,10 @@ class Reader:
         """By which Kafka tells a topic from a later one of the same name."""
         self._refreshed = float("-inf")
         # A connection of its own: brokers answer in turn, and questions would wait behind an idle fetch.
-        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+        self._admin = AdminClient({**kafka, "bootstrap.servers": brokers, "log_level": 2})
         self._consumer = Consumer(
             {
+                **kafka,
                 "bootstrap.servers": brokers,
                 "group.id": f"outbox-judge-{uuid4()}",  # demanded by the client, never used
                 "enable.auto.commit": False,

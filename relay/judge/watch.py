@@ -5,15 +5,19 @@ hold); a judge that failed is never mistaken for one that saw nothing. Knows not
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import IO
 
 from relay.errors import WorkFailed
 from relay.judge.verdict import Seen
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class JudgeFailed(WorkFailed):
@@ -110,14 +114,18 @@ class Watch:
 
 
 @contextmanager
-def watching(brokers: str, topics: Sequence[str], counter: str | None = None) -> Iterator[Watch]:
+def watching(
+    brokers: str, topics: Sequence[str], counter: str | None = None, variables: Mapping[str, str] = NOTHING
+) -> Iterator[Watch]:
     """Run a judge in a process of its own that reads `topics` from their beginning, while the block lasts.
 
     Args:
         brokers: where Kafka is (host:port, comma separated).
         topics: names in Kafka; they need not exist before `finish`.
         counter: the field of JSON payloads that counts the messages of a key upwards, for `Seen.n`.
+        variables: `RELAY_KAFKA_…`, such as those of TLS and SASL. None of this process's own reach the judge.
     """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
     command = [
         sys.executable,
         "-m",
@@ -135,6 +143,7 @@ def watching(brokers: str, topics: Sequence[str], counter: str | None = None) ->
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env={**kept, **variables},
             start_new_session=True,  # a terminal's Ctrl-C reaches us alone: its end is ours to decide
         )
     )

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.5
 LONGEST_UNTOLD = 10.0
 """Seconds without a beat until it is told, or half the takeover time, if that is shorter: before others act on it."""
 
-FOLDER = str(Path(__file__).parent)
+FOLDER = str(Path(__file__).parents[1])
 
 DRIVER = "psycopg"
 """The package whose frames say that PostgreSQL is waited for."""
@@ -53,9 +53,11 @@ class Pulse:
     Args:
         limits: what is granted.
         tell: hears when the loop is stuck and when it goes on, on a thread of its own.
+        alive: called twice a second while the loop comes round, and not while it is stuck: a watchdog's food.
     """
 
-    def __init__(self, limits: Limits, tell: events.Tell) -> None:
+    def __init__(self, limits: Limits, tell: events.Tell, alive: Callable[[], None] = lambda: None) -> None:
+        self._alive = alive
         self._limits = limits
         self._tell = tell
         self._loop = threading.get_ident()
@@ -113,6 +115,8 @@ class Pulse:
             self._stuck_since = None
         elif now - beat > self._limits.told:
             self._stuck(beat, now - beat)
+        else:
+            self._alive()
 
     def _stuck(self, since: float, seconds: float) -> None:
         frames = sys._current_frames()  # noqa: SLF001 - the only way to see where another thread stands

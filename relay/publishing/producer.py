@@ -14,8 +14,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from relay.blame import Fault, fault_of, mend
+from relay.errors import BrokerUnreachable
 from relay.hold import Failure
 from relay.kafka_properties import unfit
+from relay.publishing.refusal import Complaints, explain
 
 LOCKED: dict[str, Any] = {
     "enable.idempotence": True,
@@ -139,6 +141,10 @@ class PatientProducer(Producer):
     patience: Patience
     emptied: float
     """When it last had nothing queued, by the monotonic clock."""
+    complaints: Complaints
+    """What it heard of its connections."""
+    security: Mapping[str, Any]
+    """The user's properties, to explain a refusal by."""
 
 
 def make(properties: Mapping[str, Any], failed: Failed, takeover: float = TAKEOVER, **more: Any) -> PatientProducer:
@@ -159,12 +165,15 @@ def make(properties: Mapping[str, Any], failed: Failed, takeover: float = TAKEOV
             failed(error, message.topic() or "")
 
     patience = Patience.within(takeover)
+    complaints = Complaints()
     ours = {**LOCKED, **patience.properties, **more, "on_delivery": deliver, "logger": UNHEARD}
+    ours["error_cb"] = complaints.note
     try:
         producer = PatientProducer({**TUNING, **properties, **ours})
     except KafkaException as error:
         raise unfit(error.args[0].str()) from None
     producer.patience, producer.emptied = patience, time.monotonic()
+    producer.complaints, producer.security = complaints, properties
     return producer
 
 
@@ -193,6 +202,8 @@ def settle(
 
     Raises:
         Fatal: the producer gave up; with the gapless guarantee, at the first message that failed for good.
+        BrokerUnreachable: Kafka and the relay do not accept each other any more. Who begins anew reads passwords and
+            certificates anew, which this producer never does.
     """
     patience, waited = producer.patience, time.monotonic() - max(began, producer.emptied)
     queued = left = len(producer)
@@ -208,6 +219,10 @@ def settle(
         now = time.monotonic()
         left, since = (left, since) if remaining == left else (remaining, now)
         silent = now - since > patience.silence
+        if silent and (refusal := producer.complaints.refusal):
+            raise BrokerUnreachable(
+                f"kafka and the relay do not accept each other: {explain(refusal, producer.security)}"
+            )
         if silent or now - began > patience.page:
             reason = f"{remaining} messages not acknowledged after {now - began:.0f} s"
             return Silence(Failure(Fault.BROKER, NOT_ACKNOWLEDGED, reason), silent and remaining < queued)

@@ -12,14 +12,13 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported for type checkers
     AdminClient,
-    ClusterMetadata,
     ConfigResource,
     NewTopic,
     ResourceType,
 )
 
 from relay.errors import BrokerUnreachable, SettingsError, WorkFailed
-from relay.publishing.broker import PATIENCE, admin
+from relay.publishing.broker import PATIENCE, Admin, admin, metadata
 from relay.settings import Settings, Topic
 
 BROKER_DEFAULT = -1
@@ -97,21 +96,6 @@ def create(settings: Settings) -> list[str]:
     return missing
 
 
-def metadata(client: AdminClient, settings: Settings) -> ClusterMetadata:
-    """Ask for brokers and topics.
-
-    Raises:
-        BrokerUnreachable: none answers in time.
-    """
-    try:
-        return client.list_topics(timeout=PATIENCE)
-    except KafkaException as error:
-        raise BrokerUnreachable(
-            f"kafka at {settings.kafka_brokers} does not answer: {error.args[0].str()}; "
-            "check KAFKA_BROKERS, the network and the security properties under [kafka]"
-        ) from None
-
-
 def _wanted(settings: Settings) -> dict[str, Topic]:
     """Return what each topic in Kafka should be created with."""
     wanted: dict[str, Topic] = {}
@@ -137,7 +121,7 @@ def _new(name: str, topic: Topic) -> NewTopic:
     )
 
 
-def _await_visible(client: AdminClient, settings: Settings, names: Sequence[str]) -> None:
+def _await_visible(client: Admin, settings: Settings, names: Sequence[str]) -> None:
     """Wait until the brokers' metadata has the topics: the controller answers before the brokers know."""
     deadline = time.monotonic() + VISIBLE_SECONDS
     while absent := set(names) - metadata(client, settings).topics.keys():

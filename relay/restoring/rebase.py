@@ -157,7 +157,7 @@ def _session(database_url: str) -> "Iterator[psycopg.Connection]":
     """Open a session on an outbox that this release knows; what PostgreSQL refuses is said in our own terms."""
     with connect(database_url, "rebase") as connection:
         try:
-            revision.check(connection).demand()
+            revision.check(connection).demand_current()
             yield connection
         except errors.InsufficientPrivilege as error:
             raise DatabaseUnfit(

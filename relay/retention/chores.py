@@ -20,7 +20,7 @@ from relay import duration, events
 from relay.connection import connect, first_line
 from relay.errors import AlreadyPruning, RelayError
 from relay.retention.prune import PERIODS, Fate, Pruned, prune
-from relay.settings import Settings
+from relay.settings import Settings, renewed
 
 SOONEST_SECONDS, LATEST_SECONDS = 10.0, 3_600.0
 """Between two runs of pruning. One that finds nothing to do takes tens of milliseconds, and about a second where a week
@@ -128,7 +128,7 @@ class Chores:
         if self._stopping:
             return
         try:
-            with connect(self._settings.database_url, self._settings.name) as session:
+            with connect(renewed(self._settings).database_url, self._settings.name) as session:
                 self._sessions[chore.name] = session
                 chore.act(session)
         except (RelayError, psycopg.Error) as error:

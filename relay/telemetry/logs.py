@@ -61,9 +61,14 @@ class _Hiding(logging.Formatter):
     def __init__(self, inner: logging.Formatter, secrets: Collection[str]) -> None:
         super().__init__()
         self._inner = inner
+        self._secrets: list[str] = []
+        self.hide(secrets)
+
+    def hide(self, secrets: Collection[str]) -> None:
+        """Strike these out too from now on; those of before may still be in what is logged."""
         forms = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms(secret)}
         # The longest first: one may be a part of another.
-        self._secrets = sorted(forms, key=len, reverse=True)
+        self._secrets = sorted({*self._secrets, *forms}, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
         line = self._inner.format(record)
@@ -101,6 +106,13 @@ def configure(form: Form = "console", level: str = "info", *, relay: str = "", s
     logging.captureWarnings(capture=True)
     # It tells of each run of each job; what a chore did is told by an event.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def hide(secrets: Collection[str]) -> None:
+    """Let secrets that were read anew never appear either."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Hiding):
+            handler.formatter.hide(secrets)
 
 
 def tell(event: events.Event) -> None:

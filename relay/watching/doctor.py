@@ -13,12 +13,13 @@ from psycopg import errors
 
 from relay import revision, rights
 from relay.connection import connect, first_line, where
-from relay.errors import BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable
+from relay.errors import BrokerRefuses, BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable
 from relay.publishing import topics
-from relay.publishing.broker import admin
+from relay.publishing.broker import admin, metadata
 from relay.restoring.unsent import read_marks
 from relay.settings import Settings
 from relay.watching.findings import Finding, Level, clock, forgers, positions, prepared, pruning, replication, topic
+from relay.watching.roles import examine_roles
 
 READ_REPLICATION = """
 -- read_replication: to a role that may not see more, a standby is there without its state
@@ -95,6 +96,7 @@ def _outbox(connection: "psycopg.Connection") -> Iterator[Finding]:
         return
     yield pruning(connection.info.user, rights.missing_for_pruning(connection))
     yield forgers([name for (name,) in connection.execute(READ_FORGERS).fetchall()])
+    yield from examine_roles(connection)
     yield prepared(*_row(connection, READ_PREPARED))
     yield from positions(read_marks(connection))
 
@@ -141,8 +143,12 @@ def _clock_offset(connection: "psycopg.Connection") -> float:
 def _kafka(settings: Settings) -> Iterator[Finding]:
     client = admin(settings)
     try:
-        found = topics.metadata(client, settings)
+        found = metadata(client, settings)
         states = topics.read(settings)
+    except BrokerRefuses as error:
+        text, _, mend = str(error).rpartition("; ")
+        yield Finding("kafka", Level.PROBLEM, text, mend)
+        return
     except BrokerUnreachable as error:
         text, _, mend = str(error).partition("; ")
         yield Finding("kafka", Level.UNREACHABLE, text, mend)

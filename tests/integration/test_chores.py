@@ -82,6 +82,7 @@ def test_a_relay_without_the_rights_to_prune_publishes_and_says_what_it_lacks(he
         "insert on outbox.checkpoint, outbox.snapshot, outbox.held",
         "update on outbox.held",
         "usage, select on all sequences in schema outbox",
+        "execute on function outbox.shard_count",
     ):
         owner.execute(f"grant {grant} to publisher_only".encode())
     url = here.database_url.replace("postgres@", "publisher_only@")

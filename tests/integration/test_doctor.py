@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from relay import migrate
+from relay import locks, migrate
 from relay.connection import too_old
 from relay.local.binaries import installed_binaries, wheel_binaries
 from relay.restoring.rebase_plan import Marks
@@ -64,6 +64,7 @@ def test_each_check_is_a_line_with_its_mend(empty_database: str, kafka_brokers: 
 
 def test_a_schema_that_is_too_new_is_a_problem(database: str, owner: "psycopg.Connection", kafka_brokers: str) -> None:
     owner.execute("update outbox.schema_version set version_num = '9999'")
+    owner.execute("create or replace function outbox.oldest_relay() returns text language sql stable return '9999'")
     schema = findings(database, kafka_brokers, 2)["schema"]
     assert "9999, newer than this relay knows" in schema["found"]
     assert "install" in schema["mend"]
@@ -105,7 +106,8 @@ def test_missing_rights_are_named_each(
     assert found["found"] == (
         f"role {role} lacks: insert on outbox.checkpoint, insert on outbox.snapshot, "
         "select on outbox.held, insert on outbox.held, update on outbox.held, "
-        "usage or select on sequence outbox.message_seq, usage or select on sequence outbox.slot"
+        "usage or select on sequence outbox.message_seq, usage or select on sequence outbox.slot, "
+        "execute on function outbox.shard_count()"
     )
 
 
@@ -115,6 +117,7 @@ def test_rights_that_only_pruning_needs_are_warned_of(
     owner.execute(f"grant usage on schema outbox to {role}; grant select on all tables in schema outbox to {role}")
     owner.execute(f"grant insert on outbox.checkpoint, outbox.snapshot, outbox.held to {role}")
     owner.execute(f"grant update on outbox.held to {role}; grant select on all sequences in schema outbox to {role}")
+    owner.execute(f"grant execute on all functions in schema outbox to {role}")
     owner.execute(f"grant truncate on outbox.message_0 to {role}; grant delete on outbox.held to {role}")
     found = findings(database.replace("postgres@", f"{role}@"), kafka_brokers, 0)
     assert found["rights"]["level"] == "ok"
@@ -197,9 +200,7 @@ def test_standby_that_is_not_waited_for_is_warned_of_and_one_that_is_missing_is_
 def test_role_that_may_not_see_standbys_is_told_so_by_the_doctor_and_by_the_relay(
     database: str, owner: "psycopg.Connection", role: str, kafka_brokers: str
 ) -> None:
-    owner.execute(f"grant usage on schema outbox to {role}; grant select on outbox.schema_version to {role}")
-    owner.execute(f"grant select, insert, update on all tables in schema outbox to {role}")
-    owner.execute(f"grant usage, select on all sequences in schema outbox to {role}")
+    owner.execute(f"grant outbox_relay to {role}")
     url = database.replace("postgres@", f"{role}@")
     found = findings(url, kafka_brokers, 2, RELAY_DURABILITY="replicated")["replication"]
     assert "grant pg_read_all_stats" in found["mend"]
@@ -264,3 +265,33 @@ def test_a_server_without_prepared_transactions_is_not_warned_of(own_postgres: O
     url = own_postgres(settings={"max_prepared_transactions": "0"}).url()
     assert relay("migrate", DATABASE_URL=url).returncode == 0
     assert findings(url, kafka_brokers, 0)["two-phase commit"]["level"] == "ok"
+
+
+def test_sessions_that_squat_on_the_relays_locks_are_named(database: str, role: str, kafka_brokers: str) -> None:
+    assert findings(database, kafka_brokers, 0)["locks"]["level"] == "ok"
+    with psycopg.connect(database.replace("postgres@", f"{role}@"), autocommit=True) as squatter:
+        squatter.execute("select pg_advisory_lock(%s, 3), pg_advisory_lock(%s, 5)", [locks.LEASE, locks.LEASE])
+        found = findings(database, kafka_brokers, 2)["locks"]
+        assert f"role {role}" not in found["mend"]
+        assert found["found"].endswith(f"{role} (pid {squatter.info.backend_pid}) holds lease 3, 5")
+
+
+def test_a_login_with_the_rights_of_two_roles_is_warned_of(
+    database: str, owner: "psycopg.Connection", role: str, kafka_brokers: str
+) -> None:
+    owner.execute(f"grant outbox_application, outbox_operator to {role}")
+    found = findings(database, kafka_brokers, 0)["roles"]
+    assert found["found"] == f"{role} is a member of outbox_application and outbox_operator"
+
+
+def test_settings_are_checked_without_any_server() -> None:
+    url = "postgresql://relay:geheim@db.internal/shop"
+    found = relay("doctor", "--settings-only", "--json", DATABASE_URL=url, KAFKA_BROKERS="kafka:9092")
+    assert found.returncode == 0
+    levels = {finding["check"]: finding["level"] for finding in json.loads(found.stdout)["findings"]}
+    assert levels == {"settings": "ok", "database": "warning", "kafka": "ok"}
+    assert "geheim" not in found.stdout
+    unknown = {"DATABASE_URL": url, "KAFKA_BROKERS": "kafka:9092", "RELAY_KAFKA_SASL_PASSWORT": "geheim"}
+    found = relay("doctor", "--settings-only", **unknown)
+    assert found.returncode == 2
+    assert "geheim" not in found.stdout + found.stderr

@@ -171,11 +171,7 @@ def test_an_engine_is_not_a_connection(engine: Engine) -> None:
 def test_a_role_that_may_only_insert_the_writers_columns_can_enqueue(engine: Engine, database: str) -> None:
     """The application's role: no `select`, so no `RETURNING`, and no right to `xid`, `seq`, `slot` or `shard`."""
     with psycopg.connect(database) as connection:
-        connection.execute("create role writer_of_the_test")
-        connection.execute("grant usage on schema outbox to writer_of_the_test")
-        columns = "id, topic, key, type, payload, content_type, headers, deliver_after"
-        connection.execute(f"grant insert ({columns}) on outbox.message to writer_of_the_test")
-        connection.execute("grant usage, select on sequence outbox.slot to writer_of_the_test")
+        connection.execute("create role writer_of_the_test in role outbox_application")
     try:
         with engine.begin() as sqlalchemy_connection, psycopg.connect(database) as pg:
             sqlalchemy_connection.execute(text("set local role writer_of_the_test"))

@@ -220,8 +220,7 @@ def test_a_doorbell_that_is_armed_again_keeps_its_tie(member: Callable[[str], Me
 def another_role(database: str) -> Iterator[str]:
     """The URL for a role that sees what others do, but may not end their sessions."""
     with psycopg.connect(database, autocommit=True) as owner:
-        owner.execute(f"create role {ROLE} login in role pg_read_all_stats".encode())
-        owner.execute(f"grant usage on schema outbox to {ROLE}".encode())
+        owner.execute(f"create role {ROLE} login in role pg_read_all_stats, outbox_relay".encode())
         yield database.replace("postgres@", f"{ROLE}@")
         owner.execute(sql.SQL("drop owned by {}").format(sql.Identifier(ROLE)))
         owner.execute(sql.SQL("drop role {}").format(sql.Identifier(ROLE)))

@@ -97,6 +97,7 @@ def test_a_role_without_the_rights_is_told_each(database: str, owner: Connection
     owner.execute("drop role if exists sweeper")
     owner.execute("create role sweeper login")
     owner.execute("grant usage on schema outbox to sweeper; grant select on all tables in schema outbox to sweeper")
+    owner.execute("grant execute on function outbox.shard_count to sweeper")
     found = relay("prune", DATABASE_URL=database.replace("postgres@", "sweeper@"))
     assert found.returncode == 2
     assert "role sweeper lacks: delete on outbox.checkpoint, " in found.stderr

@@ -75,6 +75,7 @@ def visitor(foreign: str) -> Iterator[str]:
     tell(foreign, "create role visitor login; grant usage on schema outbox to visitor")
     tell(foreign, "grant select on all tables in schema outbox to visitor")
     tell(foreign, "grant select on all sequences in schema outbox to visitor")
+    tell(foreign, "grant execute on function outbox.shard_count, outbox.covers to visitor")
     yield foreign.replace("postgres@", "visitor@")
     tell(foreign, "drop owned by visitor; drop role visitor")
 

@@ -26,6 +26,24 @@ def test_recorded_revision_is_judged(current: str | None, state: State, *, table
     assert judge(current, tables=tables, known=("0001", "0002")).state is state
 
 
+@pytest.mark.parametrize(
+    ("oldest", "state"),
+    [("0001", State.AHEAD), ("0002", State.AHEAD), ("0003", State.TOO_NEW), ("", State.TOO_NEW), (None, State.TOO_NEW)],
+)
+def test_newer_schema_says_itself_which_relays_may_run_on_it(oldest: str | None, state: State) -> None:
+    found = judge("0003", tables=True, oldest_relay=oldest, known=("0001", "0002"))
+    assert found.state is state
+    with pytest.raises(SchemaError, match="newer than this relay knows"):
+        found.demand_current()
+    if state is State.AHEAD:
+        found.demand()
+
+
+def test_what_a_schema_says_of_older_relays_does_not_matter_to_one_that_knows_it() -> None:
+    assert judge("0001", tables=True, oldest_relay="0009", known=("0001", "0002")).state is State.TOO_OLD
+    assert judge("0002", tables=True, oldest_relay="0009", known=("0001", "0002")).state is State.CURRENT
+
+
 def test_current_schema_needs_no_mend() -> None:
     found = judge(REVISION, tables=True)
     found.demand()

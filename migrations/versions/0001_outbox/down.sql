@@ -47,7 +47,20 @@ drop table outbox.erased;
 drop table outbox.rotation;
 drop function outbox.ring();
 
+-- drop_upgrade
+drop function outbox.oldest_relay();
+
 -- drop_defaults
 drop function outbox.uuid7();
 drop function outbox.shard_count();
 drop sequence outbox.slot;
+
+-- revoke_from_roles: the roles themselves belong to the whole cluster, and may serve another database's outbox
+do $do$
+begin
+    if num_nulls(to_regrole('outbox_application'), to_regrole('outbox_relay'), to_regrole('outbox_operator')) = 0 then
+        revoke all on schema outbox from outbox_application, outbox_relay, outbox_operator;
+        revoke all on outbox.schema_version from outbox_application, outbox_relay, outbox_operator;
+    end if;
+end
+$do$;
