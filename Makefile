@@ -41,7 +41,7 @@ lint: setup  ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 lock: setup  ## pin the newest allowed versions, with hashes
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --extra local --extra dev --extra bench --extra otel --custom-compile-command "make lock" -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --all-extras --custom-compile-command "make lock" -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-runtime.txt pyproject.toml
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-build.txt -
 	echo uv | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements-uv.txt -

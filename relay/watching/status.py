@@ -202,8 +202,8 @@ def read(database_url: str, *, most: int = COUNTED, disk_budget: int | None = No
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseUnfit(
                 f"role {connection.info.user} may not read the outbox ({first_line(error)}); "
-                "status needs select on outbox.message, outbox.held_state, outbox.checkpoint, outbox.snapshot and "
-                "outbox.schema_version"
+                "status needs select on outbox.message, outbox.held_state, outbox.checkpoint, outbox.snapshot, "
+                "outbox.topic_rule and outbox.schema_version"
             ) from None
         except psycopg.errors.QueryCanceled:
             raise WorkFailed(

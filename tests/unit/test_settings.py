@@ -311,7 +311,7 @@ def test_a_logical_name_with_dots_without_quotes_is_explained(toml: Path) -> Non
 
 def test_a_topic_that_is_no_table_is_refused(toml: Path) -> None:
     toml.write_text("[topics]\norders = 3\n")
-    known = "name, partitions, replication, config, on_failure, max_attempts"
+    known = "name, partitions, replication, config, on_failure, max_attempts, rate"
     assert refused({}, toml) == [f"{toml}: [topics.orders] is 3; allowed: a table with any of {known}"]
 
 
