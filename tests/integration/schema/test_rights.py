@@ -159,7 +159,7 @@ NOT_AN_OPERATORS = (
     b"select outbox.settle_discarded('{0}', '{1}')",
     b"select outbox.make_due('{0}', '{1}')",
     b"select outbox.publish_anew(1, false, '{0}', '{1}')",
-    b"select outbox.carry_out('discard', 'why', row(null, 'a', null, null, null, null, null, false, false, false), false)",
+    b"select outbox.carry_out('discard', 'why', row(null, 'a', null, null, null, null, null, null, null, null), false)",
     b"insert into outbox.message (topic) values ('orders')",
 )
 
