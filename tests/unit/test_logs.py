@@ -43,6 +43,8 @@ EXAMPLES: dict[type, tuple[Any, ...]] = {
     events.MessageFailed: (DEAD,),
     events.TopicAway: (Hold(ROW, Scope.TOPIC, REFUSED, 0, 2.5),),
     events.TopicBack: (HOSTILE,),
+    events.TopicPaused: (HOSTILE,),
+    events.TopicResumed: (HOSTILE,),
     events.ReadingPaused: ({HOSTILE: 3}, 2),
     events.ReadingResumed: (),
     events.StandbysBehind: (HOSTILE, 1.0),
