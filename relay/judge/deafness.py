@@ -8,7 +8,7 @@ though all that the consumer had in hand meanwhile was taken from it.
 import time
 from collections.abc import Mapping
 
-SECONDS, MOST_SECONDS = 5.0, 60.0
+SECONDS, MOST_SECONDS = 5.0, 30.0
 """Between two looks. Twice as long after each deaf consumer, for on a slow machine a new one needs its time, too."""
 
 Partition = tuple[str, int]

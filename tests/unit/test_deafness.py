@@ -75,5 +75,5 @@ def test_a_new_consumer_has_longer_than_the_deaf_one_had_until_one_hears(monkeyp
 
     ears = Deafness()
     assert waited() == 5
-    assert [look(9) for _ in range(6)] == [5, 10, 20, 40, 60, 60]
+    assert [look(9) for _ in range(6)] == [5, 10, 20, 30, 30, 30]
     assert look(5) == 5
