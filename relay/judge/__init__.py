@@ -5,6 +5,7 @@ that shares no code path with the publisher, and compares what it saw with what 
 
 - `verdict`: pure: committed, rolled back and seen messages in, counts and broken promises out.
 - `consumer`: the reading process (`python -m relay.judge`).
+- `deafness`: whether its client has lost Kafka for good, and must be replaced.
 - `watch`: starts that process and hands over what it sees: `read_topics` for all there is, `watching` while
   it grows.
 """

@@ -3,8 +3,9 @@
 The judge's only import of confluent_kafka. Guarantees: each partition's messages are yielded in the order of
 their offsets and none is passed over (an offset that Kafka no longer has is an error, not a jump); nothing is
 committed, so that it leaves no consumer group behind; topics and partitions that appear later, or are made
-again after they were deleted, are read from their beginning too; a broker that is away is waited for. It knows
-nothing of relays, nor of what should be there.
+again after they were deleted, are read from their beginning too; a broker that is away is waited for, and a client
+that does not find back to it is replaced by another, which begins where that one was. It knows nothing of relays, nor
+of what should be there.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import (
@@ -30,6 +32,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     OffsetSpec,
 )
 
+from relay.judge.deafness import Deafness, Partition
 from relay.judge.verdict import Seen
 
 REFRESH_SECONDS = 1.0
@@ -55,8 +58,6 @@ PASSING = frozenset(
 )
 """What a broker's absence looks like from a consumer; anything else ends the judge."""
 
-Partition = tuple[str, int]
-
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -81,25 +82,26 @@ class Reader:
         self._identities: dict[str, str] = {}
         """By which Kafka tells a topic from a later one of the same name."""
         self._refreshed = float("-inf")
+        self._deafness = Deafness()
+        self._asking: dict[str, Any] = {**kafka, "bootstrap.servers": brokers, "log_level": 2}
+        self._reading: dict[str, Any] = {
+            **kafka,
+            "bootstrap.servers": brokers,
+            "group.id": f"outbox-judge-{uuid4()}",  # demanded by the client, never used
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "allow.auto.create.topics": False,
+            "reconnect.backoff.max.ms": 500,
+            # A broker that has just started may deny for a moment that a topic exists; by default the client would
+            # take its word for five minutes.
+            "topic.metadata.refresh.interval.ms": 2000,
+            "log_level": 2,  # a broker that is away is no news here: what ends the judge is raised
+        }
         # A connection of its own: brokers answer in turn, and questions would wait behind an idle fetch.
-        self._admin = AdminClient({**kafka, "bootstrap.servers": brokers, "log_level": 2})
-        self._consumer = Consumer(
-            {
-                **kafka,
-                "bootstrap.servers": brokers,
-                "group.id": f"outbox-judge-{uuid4()}",  # demanded by the client, never used
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "error",
-                "enable.partition.eof": True,
-                "allow.auto.create.topics": False,
-                "reconnect.backoff.max.ms": 500,
-                # A broker that has just started may deny for a moment that a topic exists; by default the client would
-                # take its word for five minutes.
-                "topic.metadata.refresh.interval.ms": 2000,
-                "log_level": 2,  # a broker that is away is no news here: what ends the judge is raised
-            }
-        )
+        self._admin = AdminClient(self._asking)
+        self._consumer = Consumer(self._reading)
 
     def batch(self) -> Iterator[Seen]:
         """Yield what arrives within a moment; perhaps nothing.
@@ -112,8 +114,15 @@ class Reader:
                 self._find_partitions()
             except KafkaException as error:
                 self._raise_unless_passing(error.args[0])
+                # If Kafka is away, another client finds no more; but this one may have lost its way to it for good.
+                self._admin = AdminClient(self._asking)
+            else:
+                self._listen_anew_if_deaf()
         # The first one is waited for; a batch would be waited for until it is full.
-        for message in self._consumer.consume(1, WAIT_SECONDS) + self._consumer.consume(BATCH, 0):
+        messages = self._consumer.consume(1, WAIT_SECONDS) + self._consumer.consume(BATCH, 0)
+        if len(messages) < BATCH:
+            self._deafness.all_was_heard()
+        for message in messages:
             arrived = self._arrived(message)
             if arrived is not None:
                 yield arrived
@@ -128,6 +137,9 @@ class Reader:
         missing = self._topics - {topic for topic, _ in self._reached}
         if missing:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no such topic: {sorted(missing)}"))
+        return self._ends()
+
+    def _ends(self) -> dict[Partition, int]:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {TopicPartition(*place): latest for place in self._reached}
         answers = self._admin.list_offsets(
@@ -142,6 +154,31 @@ class Reader:
     def close(self) -> None:
         """Leave Kafka."""
         self._consumer.close()
+
+    def _listen_anew_if_deaf(self) -> None:
+        """Replace a consumer that does not bring what Kafka has.
+
+        When the only broker has just started, it may tell clients of topics and of no broker at all. librdkafka then
+        forgets the brokers that it knows, and may never look for them again, nor say so
+        (https://github.com/confluentinc/librdkafka/issues/5301).
+        """
+        if not self._reached or not self._deafness.time_to_look():
+            return
+        try:
+            deaf = self._deafness.found(self._reached, self._ends())
+        except KafkaException:
+            self._deafness.nothing_is_known()
+        else:
+            if deaf:
+                self._listen_anew()
+
+    def _listen_anew(self) -> None:
+        self._consumer.close()
+        self._consumer = Consumer(self._reading)
+        # What the old one had fetched and not handed over is fetched again, and handed over for the first time.
+        self._consumer.incremental_assign(
+            [TopicPartition(*place, at or OFFSET_BEGINNING) for place, at in self._reached.items()]
+        )
 
     def _find_partitions(self) -> None:
         known = self._admin.list_topics(timeout=METADATA_SECONDS).topics

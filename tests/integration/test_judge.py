@@ -13,7 +13,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from relay.judge import JudgeFailed, read_topics, watching
+from relay.judge import JudgeFailed, Seen, consumer, deafness, read_topics, watching
+from relay.judge.consumer import Reader
 from relay.local.kafka import Kafka
 from tests.conftest import MakeTopic
 
@@ -85,6 +86,40 @@ def test_a_broker_that_was_killed_is_waited_for(own_kafka: Callable[[], Kafka]) 
         assert [message.id for message in watch.finish() if message.key == "0"] == [
             f"{topic}/{n}" for n in range(0, 200, 7)
         ]
+
+
+def test_a_judge_whose_clients_lost_kafka_for_good_goes_on_where_it_was(
+    kafka_brokers: str, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As librdkafka's may when a broker that has just started tells them of topics and of no broker."""
+    monkeypatch.setattr(deafness, "SECONDS", 0.5)
+    monkeypatch.setattr(consumer, "METADATA_SECONDS", 1.0)
+    topic = make_topic(partitions=2)
+    write(kafka_brokers, topic, range(100))
+    reader = Reader(kafka_brokers, [topic])
+    seen: list[Seen] = []
+    read_on(reader, seen, 100)
+    write(kafka_brokers, topic, range(100, 200))
+    deaf = reader._consumer
+    deaf.pause(deaf.assignment())
+    reader._admin = AdminClient({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+    read_on(reader, seen, 200)
+    write(kafka_brokers, topic, range(200, 300))
+    read_on(reader, seen, 300)
+    assert reader.reached(reader.ends())
+    reader.close()
+    assert reader._consumer is not deaf
+    for partition in range(2):
+        offsets = [message.offset for message in seen if message.partition == partition]
+        assert offsets == list(range(len(offsets)))
+
+
+def read_on(reader: Reader, seen: list[Seen], many: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(seen) < many:
+        assert time.monotonic() < deadline, f"{len(seen)} of {many} seen"
+        seen.extend(reader.batch())
+    assert len(seen) == many
 
 
 def test_a_topic_that_does_not_exist_is_a_failure_not_an_empty_one(kafka_brokers: str) -> None:
