@@ -143,8 +143,8 @@ def reason(why: str | None) -> str:
 
 
 def _obeyed(connection: "psycopg.Connection", seconds: float, said: str) -> None:
-    from relay.printable import printable
     from relay.operators import acts
+    from relay.printable import printable
 
     missing = acts.await_obedience(connection, seconds)
     if missing:

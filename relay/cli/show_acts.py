@@ -9,13 +9,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from relay.printable import printable, short
 from relay.cli.show_held import STYLES, terminal
 from relay.operators.acts import Logged, Rule
 from relay.operators.choice import told
 from relay.operators.find import Place
 from relay.operators.message import Message
 from relay.operators.relays import LiveRelay
+from relay.printable import printable, short
 
 CUT = 4_000
 """Characters of a payload that are shown."""

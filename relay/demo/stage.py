@@ -5,12 +5,10 @@ touched: a database and topics with names of their own, removed at the end. Else
 in the folder.
 """
 
-import fcntl
 import os
-import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from confluent_kafka.admin import AdminClient
 
 from relay import migrate, settings
 from relay.connection import where
-from relay.errors import UserMistake
 from relay.local.database import own_database
 from relay.local.kafka import Kafka, KafkaUnavailable, MockKafka
 from relay.local.postgres import Postgres
@@ -44,38 +41,6 @@ class Stage:
     """The `relay.toml` that routes them."""
     imitated: bool
     """Whether the broker is only an imitation."""
-
-
-@contextmanager
-def own_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder and remove it at the end, also one that a killed demo left here.
-
-    Raises:
-        UserMistake: another demo is using it.
-    """
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UserMistake(f"the demo needs a folder {folder.resolve()}: {error.strerror}") from None
-    in_use = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(folder, in_use)
-        for left in folder.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        try:
-            yield folder.resolve()
-        finally:
-            shutil.rmtree(folder)
-    finally:
-        os.close(in_use)
-
-
-def _lock(folder: Path, opened: int) -> None:
-    """Take the folder for this process; it is free again when that ends, however it ends."""
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserMistake(f"another demo is running in {folder.resolve()}: wait for its end") from None
 
 
 def build(folder: Path, stack: ExitStack, say: Say) -> Stage:
