@@ -46,6 +46,7 @@ lint: setup  ## style, types and the direction of imports
 lock: setup  ## pin the newest allowed versions, with hashes
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --extra local --extra dev --extra bench --extra otel --extra example --extra workers --extra realtime --custom-compile-command "make lock" -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-runtime.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --extra example --extra workers --extra realtime --custom-compile-command "make lock" -o requirements-example.txt pyproject.toml
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-build.txt -
 	echo uv | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements-uv.txt -
 

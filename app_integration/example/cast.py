@@ -1,6 +1,7 @@
 """Who takes part when all of Edu Matrix runs on one machine: the commands, in their order, and what each is told.
 
-They are the commands that an operator would type, with nothing hidden. Every process is guarded: it ends with the
+They are the commands that an operator would type, with nothing hidden; only what is done once, before them, is done in
+this process, which spares a newcomer the start of five. Every process is guarded: it ends with the
 program that started it, even when that is killed.
 """
 
@@ -8,30 +9,28 @@ import http.client
 import os
 import secrets
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from app_integration.contracts.command import SETTINGS
+from app_integration.example import migrate
+from app_integration.realtime import migrate as realtime_migrate
+from app_integration.workers import migrate as worker_migrate
+from relay import migrate as relay_migrate
+from relay import settings
 from relay.errors import WorkFailed
 from relay.local.process import Process, await_answer, free_port, last_lines
 from relay.local.services import Services
+from relay.publishing import topics
 
 OURS = ("RELAY_", "DATABASE_URL", "KAFKA_BROKERS", "PG", "WORKER_", "SMTP_", "REALTIME_", "EDU_MATRIX_", "JWT_SECRET")
 """What the user has set for other servers; none of it reaches the cast."""
 
 EDU = (sys.executable, "-m", "app_integration")
 RELAY = (sys.executable, "-m", "relay")
-
-PREPARATIONS = (
-    (*RELAY, "migrate"),
-    (*EDU, "example", "migrate"),
-    (*EDU, "worker", "migrate"),
-    (*EDU, "realtime", "migrate"),
-    (*RELAY, "topics", "--create"),
-)
 
 WORKERS = ("email", "notification", "analytics", "audit", "integrations")
 
@@ -77,6 +76,20 @@ def environment(running: Services, ports: Ports, environ: Mapping[str, str]) -> 
     }
 
 
+def prepare(running: Services) -> None:
+    """Make the tables and the topics, as `migrate` of each and `relay topics --create` do.
+
+    Raises:
+        RelayError: that cannot be done; the text says why.
+    """
+    relay_migrate.upgrade(running.database_url)
+    migrate.upgrade(running.database_url)
+    worker_migrate.upgrade(running.database_url)
+    realtime_migrate.migrate(running.database_url)
+    known = {"KAFKA_BROKERS": running.kafka_brokers}
+    topics.create(settings.load(known, config_file=SETTINGS, needs=("kafka_brokers",)))
+
+
 class Actor:
     """A program that runs until it is told to stop."""
 
@@ -99,20 +112,6 @@ class Cast:
         self._folder, self._variables, self._ports = folder, variables, ports
         self._actors: list[Actor] = []
 
-    def prepare(self) -> None:
-        """Make the tables and the topics.
-
-        Raises:
-            WorkFailed: one of the commands failed; the text has what it said.
-        """
-        for command in PREPARATIONS:
-            done = subprocess.run(
-                command, env=self._variables, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-            )
-            if done.returncode:
-                said = (done.stderr or done.stdout).strip()
-                raise WorkFailed(f"`{' '.join(command[2:])}` ended with exit code {done.returncode}: {said}")
-
     def enter(self) -> None:
         """Start everybody, and return when those who listen answer.
 
@@ -134,7 +133,7 @@ class Cast:
         for name in WORKERS:
             self._start(f"worker-{name}", (*EDU, "worker", name))
         for actor, port, path in servers:
-            await_answer(actor.process, actor.log, START_SECONDS, lambda at=port, of=path: _answers(at, of))
+            await_answer(actor.process, actor.log, START_SECONDS, partial(_answers, port, path))
 
     def _start(self, name: str, command: Sequence[str]) -> Actor:
         actor = Actor(name, command, self._folder, self._variables)

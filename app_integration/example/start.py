@@ -10,7 +10,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from app_integration.example.cast import Cast, Ports, own_environment
+import psycopg
+
+from app_integration.example.cast import Cast, Ports, own_environment, prepare
 from relay.errors import RelayError, UserMistake
 from relay.local.folder import own_folder
 from relay.local.interruption import Interrupted, Interruption, no_child_left
@@ -44,6 +46,9 @@ def run(port: int) -> int:
         except RelayError as error:
             print(f"example: {error}", file=sys.stderr)  # noqa: T201
             return 2 if isinstance(error, UserMistake) else 1
+        except psycopg.Error as error:
+            print(f"example: its database is gone: {str(error).partition(chr(10))[0]}", file=sys.stderr)  # noqa: T201
+            return 1
 
 
 def _start(stack: ExitStack, ports: Ports) -> Cast:
@@ -53,7 +58,7 @@ def _start(stack: ExitStack, ports: Ports) -> Cast:
     cast = Cast(folder, own_environment(running, ports), ports)
     stack.callback(cast.leave)
     _say("making the tables and the topics")
-    cast.prepare()
+    prepare(running)
     _say("starting the application, a relay, five workers and a real-time server")
     cast.enter()
     _say(f"PostgreSQL     {running.database_url}")

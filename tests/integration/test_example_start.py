@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,7 +29,7 @@ EFFECTS = {
     "inbox of integrations": ("select count(*) from worker.inbox where consumer = 'integrations'", 3),
     "notifications": ("select count(*) from worker.notification where user_id = %s", 1),
     "counts": ("select count(*) from worker.analytics_hourly where user_id = %s", 2),
-    "records": ("select count(*) from worker.audit where user_id = %s", 2),
+    "records": ("select count(*) from worker.audit_entry where entry like '%%' || %s || '%%'", 2),
 }
 
 
@@ -97,10 +98,12 @@ def wait(found: Callable[[], Any], what: str) -> None:
         time.sleep(0.2)
 
 
+def _is(expected: int, database: str, query: str, *values: str) -> bool:
+    return bool(rows(database, query, *values)[0][0] == expected)
+
+
 def test_it_needs_nothing_shows_everything_and_leaves_nothing(example: Example, tmp_path: Path) -> None:
-    database, real_time, mails, page = map(
-        example.address, ("PostgreSQL  ", "real time", "mails", "Edu Matrix is")
-    )
+    database, real_time, mails, page = map(example.address, ("PostgreSQL  ", "real time", "mails", "Edu Matrix is"))
     with httpx.Client(base_url=page.removesuffix("/api/kafka-example"), timeout=60) as client:
         assert client.get("/api/kafka-example").status_code == 200
         ada = Visitor(client)
@@ -109,7 +112,7 @@ def test_it_needs_nothing_shows_everything_and_leaves_nothing(example: Example, 
         wait(lambda: len(httpx.get(f"{mails}/mails", timeout=60).json()) == 2, "two mails")
         for what, (query, expected) in EFFECTS.items():
             values = (ada.id,) if "%s" in query else ()
-            wait(lambda q=query, v=values, n=expected: rows(database, q, *v)[0][0] == n, what)
+            wait(partial(_is, expected, database, query, *values), what)
         caught = httpx.get(f"{mails}/mails", timeout=60).json()
         assert {mail["subject"] for mail in caught} == {"Welcome to Edu Matrix!", "Course Access Granted!"}
         assert {mail["to"] for mail in caught} == {ada.email}
