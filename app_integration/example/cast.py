@@ -9,6 +9,7 @@ import http.client
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from app_integration.realtime import migrate as realtime_migrate
 from app_integration.workers import migrate as worker_migrate
 from relay import migrate as relay_migrate
 from relay import settings
-from relay.errors import WorkFailed
+from relay.errors import UserMistake, WorkFailed
 from relay.local.process import Process, await_answer, free_port, last_lines
 from relay.local.services import Services
 from relay.publishing import topics
@@ -52,7 +53,16 @@ class Ports:
 
     @classmethod
     def choose(cls, page: int) -> "Ports":
-        """Take free ones; for the page the one that is wished for, unless that is 0."""
+        """Take free ones; for the page the one that is wished for, unless that is 0.
+
+        Raises:
+            UserMistake: that one is taken.
+        """
+        try:
+            socket.create_server(("127.0.0.1", page)).close()
+        except (OSError, OverflowError):
+            text = f"port {page} of 127.0.0.1 is taken; choose another: make example PORT=8080"
+            raise UserMistake(text) from None
         return cls(page or free_port(), free_port(), free_port(), free_port())
 
 
