@@ -56,12 +56,13 @@ class Ports:
         """Take free ones; for the page the one that is wished for, unless that is 0.
 
         Raises:
-            UserMistake: that one is taken.
+            UserMistake: that one cannot be had.
         """
         try:
             socket.create_server(("127.0.0.1", page)).close()
-        except (OSError, OverflowError):
-            text = f"port {page} of 127.0.0.1 is taken; choose another: make example PORT=8080"
+        except (OSError, OverflowError) as error:
+            why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+            text = f"port {page} of 127.0.0.1 cannot be had: {why}; choose another: make example PORT=8080"
             raise UserMistake(text) from None
         return cls(page or free_port(), free_port(), free_port(), free_port())
 

@@ -1,28 +1,19 @@
 """`make example` as its first user meets it: nothing is configured, all of it works, and Ctrl-C leaves nothing."""
 
-import os
-import re
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
-import psutil
 import pytest
 
-from tests.command import environment
+from tests.integration.edu_example import SECONDS, Example
 from tests.integration.edu_matrix import ALGEBRA, Visitor, rows
 
 pytestmark = pytest.mark.timeout(400)
-
-SECONDS = 120.0
 
 EFFECTS = {
     "worker.inbox of email": ("select count(*) from worker.inbox where consumer = 'email'", 2),
@@ -31,56 +22,6 @@ EFFECTS = {
     "counts": ("select count(*) from worker.analytics_hourly where user_id = %s", 2),
     "records": ("select count(*) from worker.audit_entry where entry like '%%' || %s || '%%'", 2),
 }
-
-
-class Example:
-    """The program at work in an empty folder, with all that it ever started."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.mark = uuid4().hex
-        self.output = ""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app_integration", "example", "start", *options],
-            cwd=folder,
-            # Of servers that somebody has set up for other work nothing may be touched.
-            env=environment(
-                RELAY_CACHE=os.environ["RELAY_CACHE"],
-                EXAMPLE_UNDER_TEST=self.mark,
-                DATABASE_URL="postgresql://nobody@127.0.0.1:1/none",
-                KAFKA_BROKERS="127.0.0.1:1",
-                WORKER_TOPIC="not-ours",
-            ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def address(self, of: str) -> str:
-        """Read on until an address is told."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.output += line
-            if line.startswith(of):
-                found = re.search(r"\S+://\S+", line)
-                assert found is not None, line
-                return found[0]
-        pytest.fail(f"it ended without telling {of!r}:\n{self.output}")
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.stdout is not None
-        self.output += self.process.stdout.read()
-        return self.process.wait(SECONDS)
-
-    def left(self) -> list[psutil.Process]:
-        ours = [process for process in psutil.process_iter() if self._is_ours(process)]
-        return psutil.wait_procs(ours, timeout=10)[1]
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            return process.environ().get("EXAMPLE_UNDER_TEST") == self.mark
-        except psutil.Error:
-            return False
 
 
 @pytest.fixture
@@ -136,4 +77,4 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) ->
         example = Example(tmp_path, "--port", port)
         output, _ = example.process.communicate(timeout=SECONDS)
     assert (example.process.returncode, list(tmp_path.iterdir())) == (2, []), output
-    assert output == f"example: port {port} of 127.0.0.1 is taken; choose another: make example PORT=8080\n"
+    assert f"port {port} of 127.0.0.1 cannot be had: Address already in use; choose another" in output
