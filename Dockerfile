@@ -5,11 +5,13 @@ FROM python:3.11.13-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source
 # Before the source: as long as the lock files do not change, these layers are reused.
-COPY requirements-build.txt requirements-runtime.txt ./
+COPY requirements-build.txt requirements-runtime.txt requirements-example.txt ./
+# requirements-example.txt has the workers, the real-time server and the example besides.
+ARG REQUIREMENTS=requirements-runtime.txt
 RUN python -m pip install --require-hashes --requirement requirements-build.txt \
     && python -m venv --without-pip /opt/relay \
     && python -m pip --python /opt/relay/bin/python install --require-hashes --only-binary :all: \
-        --requirement requirements-runtime.txt
+        --requirement "$REQUIREMENTS"
 COPY pyproject.toml README.md ./
 COPY relay relay
 COPY app_integration app_integration

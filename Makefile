@@ -9,7 +9,7 @@ export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
 export RELAY_CACHE := $(CACHE)
 
-.PHONY: setup demo test bench faults lint lock clean
+.PHONY: setup demo example test bench faults lint lock clean
 
 setup: $(STAMP)  ## make .venv with everything
 
@@ -23,6 +23,9 @@ $(STAMP): requirements.txt pyproject.toml
 
 demo: setup  ## the main job, end to end, in a minute
 	$(BIN)/relay demo
+
+example: setup  ## Edu Matrix, whole: its page, workers, mails and real time, until Ctrl-C; PORT=8080 for another port
+	$(BIN)/python -m app_integration example start $(if $(PORT),--port $(PORT))
 
 # Most tests wait, for a server or for a time to pass: three at a time leave two cores enough air.
 test: setup  ## every test, on real PostgreSQL and real Kafka
@@ -43,8 +46,9 @@ lint: setup  ## style, types and the direction of imports
 lock: setup  ## pin the newest allowed versions, with hashes
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --all-extras --custom-compile-command "make lock" -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-runtime.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --extra example --extra workers --extra realtime --custom-compile-command "make lock" -o requirements-example.txt pyproject.toml
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --constraint requirements.txt --custom-compile-command "make lock" -o requirements-build.txt -
 	echo uv | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements-uv.txt -
 
 clean:
-	rm -rf .venv .cache .demo
+	rm -rf .venv .cache .demo .example

@@ -2,17 +2,12 @@
 
 import sys
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from selenium.webdriver.common.by import By
 
-from app_integration.contracts import PLANS
-from relay import migrate
-from relay.local.services import services
 from tests.browser import browser, photograph, wait
-from tests.integration.edu_world import WORKERS, World
+from tests.integration.edu_example import Example
 from tests.services import REPOSITORY
 
 FOLDER = REPOSITORY / "docs" / "example"
@@ -23,23 +18,20 @@ SHOTS = (("light", 1280, False), ("dark", 1280, True), ("narrow", 390, False))
 def main() -> int:
     """Start everything, use the page as its readers do, and take its picture."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        running = stack.enter_context(services(folder))
-        migrate.upgrade(running.database_url)
-        admin = AdminClient({"bootstrap.servers": running.kafka_brokers})
-        for made in admin.create_topics([NewTopic(name, plan.partitions, 1) for name, plan in PLANS.items()]).values():
-            made.result(30)
-        names = {topic.value: topic.value for topic in PLANS}
-        world = stack.enter_context(World(running.database_url, running.kafka_brokers, names, tuple(WORKERS)))
-        for name, width, dark in SHOTS:
-            _take(world, name, width, dark)
+    with tempfile.TemporaryDirectory() as folder:
+        example = Example(Path(folder), "--port", "0")
+        try:
+            page = example.address("Edu Matrix is")
+            for name, width, dark in SHOTS:
+                _take(page, name, width, dark)
+        finally:
+            example.stop()
     return 0
 
 
-def _take(world: World, name: str, width: int, dark: bool) -> None:
+def _take(page: str, name: str, width: int, dark: bool) -> None:
     with browser(width, 900, dark=dark, still=True) as driver:
-        driver.get(world.page)
+        driver.get(page)
 
         def press(button: str, then: str, where: str = "#said") -> None:
             found = driver.find_element(By.ID, button)
@@ -54,7 +46,7 @@ def _take(world: World, name: str, width: int, dark: bool) -> None:
         press("portrait", "portrait_uploaded.v1", "#held")
         driver.execute_script("document.querySelector('#course').selectedIndex = 1")
         press("buy", "blocked", "#held")
-        wait(driver, lambda: len(driver.find_elements(By.CSS_SELECTOR, ".chip")) >= 8, "workers have handled them")
+        wait(driver, lambda: len(driver.find_elements(By.CSS_SELECTOR, ".chip")) >= 12, "workers have handled them")
         photograph(driver, FOLDER / f"{name}.png")
 
 

@@ -1,4 +1,7 @@
-"""`python -m app_integration example`: makes the tables, serves the application, settles what was left behind."""
+"""`python -m app_integration example`: makes the tables, serves the application, settles what was left behind.
+
+`start` starts all of Edu Matrix for whoever wants to see it.
+"""
 
 import argparse
 import asyncio
@@ -6,6 +9,7 @@ import os
 import sys
 from datetime import timedelta
 
+import uvicorn
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app_integration.errors import ConfigurationError
@@ -31,18 +35,34 @@ def main(arguments: list[str]) -> int:
     except ProviderUnavailable as error:
         return _failed(f"the payment provider: {error}", 1)
     except OSError as error:
-        return _failed(f"cannot listen at {options.host}:{options.port}: {error.strerror}", 1)
+        return _failed(f"cannot listen at {getattr(options, 'host', '127.0.0.1')}:{options.port}: {error.strerror}", 1)
 
 
 def _run(options: argparse.Namespace) -> int:
     database_url = os.environ.get("DATABASE_URL", "")
     if options.act == "migrate":
         migrate.upgrade(database_url)
+    elif options.act == "start":
+        return _start(options.port)
+    elif options.act == "mailbox":
+        _mailbox(options.smtp_port, options.port)
     elif options.act == "reconcile":
         print(f"{asyncio.run(_reconcile(database_url, options.older))} settled")  # noqa: T201
     else:
         serve(load(os.environ), options.host, options.port)
     return 0
+
+
+def _start(port: int) -> int:
+    from app_integration.example.start import run  # noqa: PLC0415 - its servers are no part of the application
+
+    return run(port)
+
+
+def _mailbox(smtp_port: int, port: int) -> None:
+    from app_integration.example.mailbox import create_app  # noqa: PLC0415 - needs aiosmtpd, which serving does not
+
+    uvicorn.run(create_app(smtp_port), host="127.0.0.1", port=port, access_log=False, server_header=False)
 
 
 async def _reconcile(database_url: str, older: float) -> int:
@@ -72,4 +92,11 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "reconcile", help="settle purchases that were left pending; the server does so by itself"
     )
     settling.add_argument("--older", type=float, default=30, metavar="SECONDS", help="than this (%(default)s)")
+    starting = acts.add_parser(
+        "start", help="start all there is, with servers of its own, on this machine; needs nothing configured"
+    )
+    starting.add_argument("--port", type=int, default=8000, help="of the page; 0 for any that is free (%(default)s)")
+    catching = acts.add_parser("mailbox", help="a mail server that delivers to nobody, and shows its mails on a page")
+    catching.add_argument("--smtp-port", type=int, default=1025, help="for mails (%(default)s)")
+    catching.add_argument("--port", type=int, default=8025, help="of the page (%(default)s)")
     return parser.parse_args(arguments)

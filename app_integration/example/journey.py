@@ -15,9 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
 
 NEWEST = text("""
--- newest_messages: ids are time-ordered, so this is the end of an index
-select id, xid::text as xid, topic, key, type, created_at, coalesce(octet_length(payload), 0) as bytes
-from outbox.message order by id desc limit :most
+-- newest_messages: ids are time-ordered, so this is the end of an index. Those of one millisecond change places in it,
+-- and are shown as they were written
+select * from (
+    select id, seq, xid::text as xid, topic, key, type, created_at, coalesce(octet_length(payload), 0) as bytes
+    from outbox.message order by id desc limit :most
+) newest order by seq desc
 """)
 
 STATES = text("""

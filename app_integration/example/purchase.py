@@ -37,6 +37,7 @@ from app_integration.contracts import (
 from app_integration.example.database import Sessions
 from app_integration.example.payments import Cancelled, Charge, Declined, PaymentProvider, ProviderUnavailable
 from app_integration.example.problems import Problem, unauthorized, unavailable
+from app_integration.example.rooms import admit
 from app_integration.example.tables import Course, Enrolment, Payment, Purchase, State, User
 
 LEFT_BEHIND = timedelta(seconds=30)
@@ -187,6 +188,7 @@ async def _complete(session: AsyncSession, user: User, purchase: Purchase, charg
     session.add(payment)
     await session.flush()  # before the seat, which refers to it
     session.add(Enrolment(user_id=user.id, course_id=course.id, payment_id=payment.id, since=now))
+    await admit(session, course.id, user.id)
     body = {
         "paymentId": str(payment.id),
         "courseId": str(course.id),

@@ -13,9 +13,10 @@ from relay.demo.actors import RELAY, WRITERS, Actor
 from relay.demo.figures import Counter, Figures
 from relay.demo.outcome import outcome
 from relay.demo.screen import Screen
-from relay.demo.stage import Stage, build, own_folder
+from relay.demo.stage import Stage, build
 from relay.errors import RelayError, UserMistake
 from relay.judge import watching
+from relay.local.folder import own_folder
 from relay.local.interruption import Interrupted, Interruption, no_child_left
 
 FOLDER = Path(".demo")
@@ -50,7 +51,7 @@ def run(relay_command: Sequence[str] = RELAY, plan: Plan | None = None) -> int:
     with interruption.handled():
         try:
             with no_child_left(), ExitStack() as stack, interruption.armed():
-                folder = stack.enter_context(own_folder(FOLDER))
+                folder = stack.enter_context(own_folder(FOLDER, "demo"))
                 stage = build(folder, stack, screen.say)
                 held = Play(stage, stack, screen, relay_command, plan or Plan()).perform()
         except Interrupted as interrupted:

@@ -5,12 +5,10 @@ touched: a database and topics with names of their own, removed at the end. Else
 in the folder.
 """
 
-import fcntl
 import os
-import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from confluent_kafka import KafkaException
 
 from relay import migrate, settings
 from relay.connection import where
-from relay.errors import UserMistake
 from relay.kafka_properties import VARIABLE
 from relay.local.database import own_database
 from relay.local.kafka import Kafka, KafkaUnavailable, MockKafka
@@ -47,38 +44,6 @@ class Stage:
     """Whether the broker is only an imitation."""
     security: Mapping[str, str]
     """The user's `RELAY_KAFKA_…` variables, where the Kafka is the user's own."""
-
-
-@contextmanager
-def own_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder and remove it at the end, also one that a killed demo left here.
-
-    Raises:
-        UserMistake: another demo is using it.
-    """
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UserMistake(f"the demo needs a folder {folder.resolve()}: {error.strerror}") from None
-    in_use = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(folder, in_use)
-        for left in folder.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        try:
-            yield folder.resolve()
-        finally:
-            shutil.rmtree(folder)
-    finally:
-        os.close(in_use)
-
-
-def _lock(folder: Path, opened: int) -> None:
-    """Take the folder for this process; it is free again when that ends, however it ends."""
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserMistake(f"another demo is running in {folder.resolve()}: wait for its end") from None
 
 
 def build(folder: Path, stack: ExitStack, say: Say) -> Stage:

@@ -1,6 +1,7 @@
 """The page /api/kafka-example in a real browser, with a real relay and a real worker behind it."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import httpx
 import pytest
@@ -24,6 +25,10 @@ def world(database: str, kafka_brokers: str, make_topic: MakeTopic) -> Iterator[
 
 def text(driver: Chrome, selector: str) -> str:
     return "\n".join(found.text for found in driver.find_elements(By.CSS_SELECTOR, selector))
+
+
+def _shows(driver: Chrome, message: str) -> bool:
+    return message in text(driver, "tbody")
 
 
 def press(driver: Chrome, name: str) -> None:
@@ -53,7 +58,8 @@ def test_the_page_shows_each_message_from_its_commit_to_its_worker_and_what_is_h
         assert text(driver, "#counts").split() == ["Users", "1", "Payments", "1", "Enrolments", "1"]
         assert text(driver, "#empty") == ""
         _hold_and_discard(driver, world)
-        wrong = [entry for entry in driver.get_log("browser") if "favicon" not in entry["message"]]
+        logged = driver.get_log("browser")  # type: ignore[no-untyped-call]  # Selenium gives no type
+        wrong = [entry for entry in logged if "favicon" not in entry["message"]]
         # Declined payments are answers of 402, which the browser logs; nothing else may be there, above all no
         # violation of the Content-Security-Policy.
         assert [entry["message"] for entry in wrong if " 402 " not in entry["message"]] == []
@@ -114,6 +120,6 @@ def test_the_page_can_be_used_by_all_in_light_in_dark_and_on_a_telephone(world: 
     for width, dark in ((1280, False), (1280, True), (390, False)):
         with browser(width, dark=dark, still=True) as driver:
             driver.get(world.page)
-            wait(driver, lambda shown=driver: "user_registered.v1" in text(shown, "tbody"), "messages")
+            wait(driver, partial(_shows, driver, "user_registered.v1"), "messages")
             found = driver.execute_script(AUDIT)
             assert found == {"unnamed": 0, "ids": 0, "faint": [], "landmarks": [], "headings": 1, "wide": False}, width

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from app_integration.workers.catalogue import CATALOGUE
+
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tests/data/compose-spec.json").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -48,7 +50,9 @@ def test_host_reaches_kafka_at_port_29092_and_containers_at_9092() -> None:
 
 
 def test_every_service_that_stays_has_a_health_check() -> None:
-    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == {"migrate"}
+    done = {name for name, service in SERVICES.items() if "healthcheck" not in service}
+    assert done == {"migrate", "edu-migrate", "edu-topics"}
+    assert all(SERVICES[name].get("restart") == "no" for name in done)
 
 
 def test_relay_starts_after_the_migration_and_a_healthy_kafka() -> None:
@@ -57,6 +61,16 @@ def test_relay_starts_after_the_migration_and_a_healthy_kafka() -> None:
         "migrate": {"condition": "service_completed_successfully"},
         "kafka": {"condition": "service_healthy"},
     }
+
+
+def test_example_is_all_of_edu_matrix_and_starts_only_when_it_is_asked_for() -> None:
+    asked = {name: service for name, service in SERVICES.items() if service.get("profiles") == ["example"]}
+    assert set(SERVICES) - set(asked) == {"postgres", "kafka", "migrate", "relay"}
+    commands = [service.get("command", []) for service in asked.values()]
+    assert {command[1] for command in commands if command[:1] == ["worker"]} == set(CATALOGUE)
+    ports = [port for service in asked.values() for port in service.get("ports", [])]
+    assert sorted(ports) == [f"127.0.0.1:{port}:{port}" for port in (8000, 8001, 8025)]
+    assert asked["mailpit"]["image"].startswith("axllent/mailpit:v")
 
 
 def test_data_outlives_the_containers() -> None:
@@ -87,7 +101,7 @@ def test_relay_is_the_process_that_gets_the_signals() -> None:
 def test_image_installs_what_was_tested() -> None:
     assert "--require-hashes" in DOCKERFILE
     tested = pins("requirements.txt")
-    for name in ("requirements-runtime.txt", "requirements-build.txt"):
+    for name in ("requirements-runtime.txt", "requirements-example.txt", "requirements-build.txt"):
         assert pins(name).items() <= tested.items(), f"{name} is stale: make lock"
 
 
