@@ -64,7 +64,10 @@ def wait(driver: Chrome, found: Callable[[], object], what: str) -> None:
         raise AssertionError(f"never: {what}; the page shows:\n{shown}") from None
 
 
-def photograph(driver: Chrome, path: Path) -> None:
-    """Save the whole page as an image."""
-    taken = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "format": "png"})
+def photograph(driver: Chrome, path: Path, most: int = 2_600) -> None:
+    """Save the page as an image, from its top, down to `most` pixels."""
+    width, height = driver.execute_script("return [innerWidth, document.documentElement.scrollHeight]")
+    clip = {"x": 0, "y": 0, "width": width, "height": min(height, most), "scale": 1}
+    wanted = {"captureBeyondViewport": True, "format": "png", "clip": clip}
+    taken = driver.execute_cdp_cmd("Page.captureScreenshot", wanted)
     path.write_bytes(base64.b64decode(taken["data"]))

@@ -151,7 +151,12 @@ function row(message) {
   }
   const handled = one('.handled', made);
   if (message.handled.length) handled.append(...message.handled.map((each) => chip(each, message)));
-  else { handled.textContent = message.sent_at ? 'nobody yet' : '–'; handled.classList.add('none'); }
+  else {
+    // Real-time servers hand it to who is connected, and keep no inbox.
+    const reader = message.topic === 'realtime-events' ? 'real-time servers' : 'nobody yet';
+    handled.textContent = message.sent_at ? reader : '–';
+    handled.classList.add('none');
+  }
   return made;
 }
 
