@@ -30,7 +30,7 @@ from relay.local.postgres import Postgres
 from tests.command import REPOSITORY, environment
 from tests.command import relay as run_relay
 
-SECONDS = 300
+SECONDS = 600
 CACHE = {"RELAY_CACHE": os.environ["RELAY_CACHE"]}
 ONE = ("bench", "--quick", "drain")
 RELAY = (sys.executable, "-m", "relay")

@@ -142,7 +142,7 @@ def test_an_address_registers_once_whatever_its_capitals_and_whoever_comes_at_on
         if answer.status_code == 409:
             assert problem(answer, 409)["type"].endswith("email-taken")
     (user,) = (answer.json()["userId"] for answer in answers if answer.status_code == 201)
-    assert told(edu.database_url, "a@example.com") == [REGISTERED[0], REGISTERED[1], REGISTERED[3]]
+    assert told(edu.database_url, '"a@example.com"') == [REGISTERED[0], REGISTERED[1], REGISTERED[3]]
     assert told(edu.database_url, user) == REGISTERED
 
 
