@@ -81,8 +81,8 @@ class Ephemeral:
             self._complain(f"no new producer can be made: {error}")
             return
         old, self._producer = [self._producer], fresh
-        # It ends with the last reference to it; that waits for its threads, which may be waiting for a name server.
-        Thread(target=old.clear, name="realtime-producer-ends", daemon=True).start()
+        # On a thread: the end of a producer waits for its own threads, and those perhaps for a name server.
+        Thread(target=_end, args=(old,), name="realtime-producer-ends", daemon=True).start()
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         timed_out = error is not None and error.code() == KafkaError._MSG_TIMED_OUT  # noqa: SLF001
@@ -94,3 +94,10 @@ class Ephemeral:
         if time.monotonic() - self._complained > QUIET_SECONDS:
             self._complained = time.monotonic()
             log.warning("kafka did not take something ephemeral (typing, candidates), which is lost: %s", why)
+
+
+def _end(last: list[Producer]) -> None:
+    """End a producer, which is in the list and nowhere else: it ends with the last reference to it."""
+    producer = last.pop()
+    producer.purge()  # what is not answered for would stay in memory
+    producer.flush(1)
