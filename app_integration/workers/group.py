@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -151,8 +152,7 @@ class Group:
     def close(self) -> None:
         """Commit what is done and leave, so that others have the partitions at once."""
         self._pending.clear()
-        with suppress(KafkaException, RuntimeError):
-            self._consumer.close()
+        _leave(self._consumer)
 
     def _subscribe(self) -> None:
         self._consumer.subscribe(
@@ -184,9 +184,12 @@ class Group:
         except KafkaException as error:
             raise Outage(f"kafka: {error}") from None
         log.warning("kafka has not answered for a while: a new client is made, which may find it where this one cannot")
-        self.close()
+        old, self._consumer = self._consumer, fresh
+        self._pending.clear()
         self._next.clear()
-        self._consumer = fresh
+        # Leaving waits for an answer, which a frozen Kafka does not give: this thread does not wait along, and if the
+        # old client still wakes up, the group takes it for another instance.
+        Thread(target=_leave, args=(old,), name="worker-leaves", daemon=True).start()
         self._subscribe()
 
     def _is_message(self, message: Message) -> bool:
@@ -212,12 +215,16 @@ class Group:
         except KafkaException:
             return []
 
-    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Give partitions up: the client commits what was done of them, as soon as this returns."""
+        if consumer is not self._consumer:
+            return  # replaced, and about to leave
         log.info("partitions given up: %s", _told(partitions))
         self._drop(partitions)
 
-    def _forgotten(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _forgotten(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return
         log.warning("partitions lost: %s: this worker was silent for too long; others have them", _told(partitions))
         self._drop(partitions)
 
@@ -227,6 +234,11 @@ class Group:
         self._pending = deque(one for one in self._pending if (one.topic, one.partition) not in lost)
         for place in lost:
             self._next.pop(place, None)
+
+
+def _leave(consumer: Consumer) -> None:
+    with suppress(KafkaException, RuntimeError):
+        consumer.close()
 
 
 def _received(message: Message) -> Received:
