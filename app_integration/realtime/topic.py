@@ -3,7 +3,8 @@
 Law: the confluent client blocks, so it lives on a thread of its own; what it reads goes to the event loop in batches
 through a queue that holds a few, and when that is full the thread waits, and Kafka with it: no backlog grows in memory.
 A value that is no record is logged and passed over. There is no consumer group and nothing is committed: every server
-needs every record, and one that was away has no client that could have missed it.
+needs every record, and one that was away has no client that could have missed it. A Kafka client that lost its way for
+good is replaced by another, which begins with the next record of each partition.
 """
 
 import asyncio
@@ -12,10 +13,12 @@ import threading
 import time
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from app_integration.contact import Contact
 from app_integration.realtime.errors import WorkFailed
 from app_integration.realtime.records import Malformed, Record, decode
 from app_integration.realtime.settings import Settings
@@ -27,8 +30,14 @@ BATCHES_WAITING = 4
 POLL_SECONDS = 0.1
 PATIENCE = 15.0
 """Seconds for Kafka to answer when the server starts."""
-REFRESH_SECONDS = 30.0
-"""Between two looks for new partitions."""
+REFRESH_SECONDS = 10.0
+"""Between two looks for new partitions, which also show whether Kafka answers."""
+AGAIN_SECONDS = 5.0
+"""Until the next look when it does not."""
+ANSWER_SECONDS = 2.0
+"""For an answer; nothing is read meanwhile."""
+TRIES = 3
+"""Looks in a row without an answer, after which the Kafka client is replaced."""
 QUIET_SECONDS = 10.0
 """Between two log lines about the same trouble."""
 
@@ -47,26 +56,26 @@ class Topic:
         self._batches: asyncio.Queue[list[Record]] = asyncio.Queue(BATCHES_WAITING)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="realtime-topic", daemon=True)
-        self._partitions: set[int] = set()
-        self._refreshed = time.monotonic()
+        self._next: dict[int, int] = {}
+        """The offset that is read next, of each partition."""
+        self._contact = Contact(REFRESH_SECONDS, AGAIN_SECONDS, TRIES)
         self._complained = float("-inf")
         self.ended: asyncio.Future[None] = loop.create_future()
         """Done when the thread has ended; with its exception, if that was not asked for."""
-        self._consumer = Consumer(
-            {
-                **settings.kafka,
-                "bootstrap.servers": settings.kafka_brokers,
-                "client.id": "realtime",
-                "group.id": f"realtime-{uuid4()}",  # demanded by the client, never used
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                # A server that was cut off for longer than Kafka keeps records goes on with the oldest there is.
-                "auto.offset.reset": "earliest",
-                "allow.auto.create.topics": False,
-                "reconnect.backoff.max.ms": 1000,
-                "log_level": 3,
-            }
-        )
+        self._properties: dict[str, Any] = {
+            **settings.kafka,
+            "bootstrap.servers": settings.kafka_brokers,
+            "client.id": "realtime",
+            "group.id": f"realtime-{uuid4()}",  # demanded by the client, never used
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            # A server that was cut off for longer than Kafka keeps records goes on with the oldest there is.
+            "auto.offset.reset": "earliest",
+            "allow.auto.create.topics": False,
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 3,
+        }
+        self._consumer = Consumer(self._properties)
 
     def open(self) -> None:
         """Note where each partition ends, so that nothing after this moment is missed, and begin to read. Blocks.
@@ -75,17 +84,16 @@ class Topic:
             WorkFailed: Kafka does not answer, or has no such topic.
         """
         try:
-            found = self._find()
+            found = self._find(PATIENCE)
             if not found:
                 raise WorkFailed(
                     f"Kafka has no topic {self._name!r}: make it with `relay topics --create`, or name another in "
                     "REALTIME_TOPIC"
                 )
-            places = [TopicPartition(self._name, number, self._end(number)) for number in sorted(found)]
+            self._next = {number: self._end(number) for number in sorted(found)}
         except KafkaException as error:
             raise WorkFailed(f"Kafka does not answer: {error.args[0].str()}") from None
-        self._partitions = found
-        self._consumer.assign(places)
+        self._consumer.assign(self._places())
         self._thread.start()
 
     async def batch(self) -> list[Record]:
@@ -106,10 +114,15 @@ class Topic:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "where a partition ends was not told"))  # noqa: SLF001
         return int(answer[1])
 
-    def _find(self) -> set[int]:
+    def _places(self) -> list[TopicPartition]:
+        return [TopicPartition(self._name, number, offset) for number, offset in self._next.items()]
+
+    def _find(self, seconds: float) -> set[int]:
         # The whole list, never one by name: asking a broker for a topic may create it.
-        topics = self._consumer.list_topics(timeout=PATIENCE).topics
-        return set(topics[self._name].partitions) if self._name in topics else set()
+        known = self._consumer.list_topics(timeout=seconds)
+        if not known.brokers:
+            raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN, "it names no broker"))  # noqa: SLF001
+        return set(known.topics[self._name].partitions) if self._name in known.topics else set()
 
     def _run(self) -> None:
         failure: Exception | None = None
@@ -137,7 +150,7 @@ class Topic:
         records = [record for message in messages if (record := self._record(message)) is not None]
         if records:
             self._hand_over(records)
-        if time.monotonic() - self._refreshed > REFRESH_SECONDS:
+        if self._contact.time_to_ask():
             self._refresh()
 
     def _hand_over(self, records: list[Record]) -> None:
@@ -149,22 +162,38 @@ class Topic:
         return None
 
     def _refresh(self) -> None:
-        self._refreshed = time.monotonic()
         try:
-            fresh = self._find() - self._partitions
+            fresh = sorted(self._find(ANSWER_SECONDS) - self._next.keys())
         except KafkaException as error:
             self._complain("kafka does not say which partitions there are", error.args[0].str())
+            if self._contact.lost():
+                self._read_anew()
             return
+        self._contact.heard()
         if fresh:
-            self._consumer.incremental_assign(
-                [TopicPartition(self._name, at, OFFSET_BEGINNING) for at in sorted(fresh)]
-            )
-            self._partitions |= fresh
+            self._consumer.incremental_assign([TopicPartition(self._name, at, OFFSET_BEGINNING) for at in fresh])
+            self._next |= dict.fromkeys(fresh, OFFSET_BEGINNING)
+
+    def _read_anew(self) -> None:
+        """Go on with another client, where this one was.
+
+        All that it handed over went to the event loop before this; what it had fetched beyond is fetched again.
+        """
+        try:
+            fresh = Consumer(self._properties)
+        except KafkaException as error:
+            self._complain("no new client of kafka can be made", error.args[0].str())
+            return
+        log.warning("kafka has not answered for a while: a new client is made, which may find it where this one cannot")
+        self._consumer.close()
+        self._consumer = fresh
+        self._consumer.assign(self._places())
 
     def _record(self, message: Message) -> Record | None:
         if (error := message.error()) is not None:
             self._complain("kafka cannot be read, clients hear nothing from other servers meanwhile", error.str())
             return None
+        self._next[int(message.partition() or 0)] = int(message.offset() or 0) + 1
         try:
             return decode(message.value())
         except Malformed as wrong:

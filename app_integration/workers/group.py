@@ -2,17 +2,19 @@
 
 The only module that consumes. Guarantees: an offset is committed only after `done`; what was received of a partition
 that was taken away since is forgotten, and not handled; leaving hands over at once what was done. Partitions move by
-cooperative rebalancing: those that stay are handled meanwhile.
+cooperative rebalancing: those that stay are handled meanwhile. A client that lost its way to Kafka is replaced.
 """
 
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from app_integration.contact import Contact
 from app_integration.workers.received import Received
 from app_integration.workers.verdict import Outage
 
@@ -43,6 +45,14 @@ TUNING: dict[str, Any] = {
 
 PASSING = frozenset({KafkaError._PARTITION_EOF})  # noqa: SLF001 - librdkafka's own codes begin with an underscore
 
+QUIET_SECONDS = 10.0
+"""Without a message, after which Kafka is asked whether it answers; also between two such questions."""
+ANSWER_SECONDS = 1.0
+"""For an answer."""
+TRIES = 3
+"""Questions in a row without an answer, after which the client is replaced: one in half a minute, if Kafka is away
+indeed."""
+
 Place = tuple[str, int]
 """A topic and a partition."""
 
@@ -57,14 +67,15 @@ class Group:
     """
 
     def __init__(self, properties: Mapping[str, Any], group: str, topics: Sequence[str]) -> None:
-        self._consumer = Consumer({**TUNING, **properties, **LOCKED, "group.id": group, "logger": log})
+        self._properties: dict[str, Any] = {**TUNING, **properties, **LOCKED, "group.id": group, "logger": log}
+        self._topics = list(topics)
         self._pending: deque[Received] = deque()
         self._next: dict[Place, int] = {}
         self._paused = False
         self._lost: set[Place] = set()
-        self._consumer.subscribe(
-            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._forgotten
-        )
+        self._contact = Contact(QUIET_SECONDS, QUIET_SECONDS, TRIES)
+        self._consumer = Consumer(self._properties)
+        self._subscribe()
 
     def receive(self, most: int, seconds: float) -> None:
         """Take what has come, and take part in rebalances: to be called often, at least every few minutes.
@@ -76,6 +87,8 @@ class Group:
         Raises:
             Outage: Kafka does not let us go on.
         """
+        if self._contact.time_to_ask():
+            self._listen_anew_if_deaf()
         self._lost.clear()
         try:
             # One at first, for to wait for many would make the first of them late; then those that are here already.
@@ -85,6 +98,8 @@ class Group:
         except (KafkaException, RuntimeError) as error:
             raise Outage(f"kafka: {error}") from None
         messages = [message for message in found if self._is_message(message)]
+        if messages:
+            self._contact.heard()
         # A partition may have been taken away by the same call that returns messages of it.
         self._pending.extend(one for one in map(_received, messages) if (one.topic, one.partition) not in self._lost)
 
@@ -137,8 +152,45 @@ class Group:
     def close(self) -> None:
         """Commit what is done and leave, so that others have the partitions at once."""
         self._pending.clear()
-        with suppress(KafkaException, RuntimeError):
-            self._consumer.close()
+        _leave(self._consumer)
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._forgotten
+        )
+
+    def _listen_anew_if_deaf(self) -> None:
+        if self._kafka_answers():
+            self._contact.heard()
+        elif self._contact.lost():
+            self._listen_anew()
+
+    def _kafka_answers(self) -> bool:
+        try:
+            # An answer that names no broker is what a client loses its way by.
+            return bool(self._consumer.list_topics(self._topics[0], timeout=ANSWER_SECONDS).brokers)
+        except KafkaException:
+            return False
+
+    def _listen_anew(self) -> None:
+        """Go on with another client, where the group stands.
+
+        Nothing is lost: offsets are committed only of what was handled, so that what was received and is not handled,
+        which is forgotten here, comes again. Nothing is done twice: what was handled and could not be committed any
+        more comes again too, and the inbox has it. A pause is renewed by who paused, after the next `receive`.
+        """
+        try:
+            fresh = Consumer(self._properties)  # before the old one is gone: perhaps no file can be opened now
+        except KafkaException as error:
+            raise Outage(f"kafka: {error}") from None
+        log.warning("kafka has not answered for a while: a new client is made, which may find it where this one cannot")
+        old, self._consumer = self._consumer, fresh
+        self._pending.clear()
+        self._next.clear()
+        # Leaving waits for an answer, which a frozen Kafka does not give: this thread does not wait along, and if the
+        # old client still wakes up, the group takes it for another instance.
+        Thread(target=_leave, args=(old,), name="worker-leaves", daemon=True).start()
+        self._subscribe()
 
     def _is_message(self, message: Message) -> bool:
         error = message.error()
@@ -163,12 +215,16 @@ class Group:
         except KafkaException:
             return []
 
-    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Give partitions up: the client commits what was done of them, as soon as this returns."""
+        if consumer is not self._consumer:
+            return  # replaced, and about to leave
         log.info("partitions given up: %s", _told(partitions))
         self._drop(partitions)
 
-    def _forgotten(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _forgotten(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return
         log.warning("partitions lost: %s: this worker was silent for too long; others have them", _told(partitions))
         self._drop(partitions)
 
@@ -178,6 +234,11 @@ class Group:
         self._pending = deque(one for one in self._pending if (one.topic, one.partition) not in lost)
         for place in lost:
             self._next.pop(place, None)
+
+
+def _leave(consumer: Consumer) -> None:
+    with suppress(KafkaException, RuntimeError):
+        consumer.close()
 
 
 def _received(message: Message) -> Received:
