@@ -82,8 +82,8 @@ def run(server: Postgres, program: str, *arguments: str, given: str | None = Non
 
 
 def dump(server: Postgres) -> str:
-    """Return what `pg_dump` prints of a server's database."""
-    return run(server, "pg_dump", "--dbname", server.url())
+    """Return what `pg_dump` prints of a server's database; who may do what is the other cluster's to say."""
+    return run(server, "pg_dump", "--no-privileges", "--dbname", server.url())
 
 
 def restore(server: Postgres, script: str) -> None:

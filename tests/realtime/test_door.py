@@ -22,7 +22,7 @@ Servers = tuple[Server, Server]
 def signed(secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> str:
     """Sign a token with something wrong in it."""
     now = int(time.time())
-    ours = {"sub": "ada", "iss": "edu-matrix", "aud": "edu-matrix", "iat": now, "exp": now + 600}
+    ours = {"sub": "ada", "iss": "edu-matrix", "aud": "edu-matrix", "iat": now, "exp": now + 86_400}  # made long before it is used
     return jwt.encode({**ours, **claims}, secret if algorithm != "none" else "", algorithm=algorithm)
 
 
