@@ -105,7 +105,7 @@ def test_missing_rights_are_named_each(
     found = findings(database.replace("postgres@", f"{role}@"), kafka_brokers, 2)["rights"]
     assert found["found"] == (
         f"role {role} lacks: insert on outbox.checkpoint, insert on outbox.snapshot, "
-        "select on outbox.held, insert on outbox.held, update on outbox.held, "
+        "select on outbox.topic_rule, select on outbox.held, insert on outbox.held, update on outbox.held, "
         "usage or select on sequence outbox.message_seq, usage or select on sequence outbox.slot, "
         "execute on function outbox.shard_count()"
     )

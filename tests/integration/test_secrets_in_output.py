@@ -53,7 +53,7 @@ def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Itera
         yield made
 
 
-@pytest.mark.parametrize(("case", "form"), zip(CASES, cycle(("console", "json")), strict=False))
+@pytest.mark.parametrize(("case", "form"), list(zip(CASES, cycle(("console", "json")), strict=False)))
 def test_no_password_is_told_when_the_start_fails(case: str, form: str, here: World) -> None:
     good = with_password(here.database_url)
     places = {"role": with_password(here.database_url, "nobody"), "database": f"{good}_not"}

@@ -22,7 +22,8 @@ Servers = tuple[Server, Server]
 def signed(secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> str:
     """Sign a token with something wrong in it."""
     now = int(time.time())
-    ours = {"sub": "ada", "iss": "edu-matrix", "aud": "edu-matrix", "iat": now, "exp": now + 86_400}  # made long before it is used
+    # For a day: it is made long before it is used.
+    ours = {"sub": "ada", "iss": "edu-matrix", "aud": "edu-matrix", "iat": now, "exp": now + 86_400}
     return jwt.encode({**ours, **claims}, secret if algorithm != "none" else "", algorithm=algorithm)
 
 
