@@ -82,7 +82,7 @@ def test_no_password_is_told_by_a_running_relay_in_trouble(here: World) -> None:
         owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^outbox-relay'")
         wait_until(lambda: process.said("interrupted"), 30)
         pages += [ask(f"{url}/{page}")[2] for page in ("readyz", "livez", "metrics")]
-        owner.execute("alter table outbox.held rename to kept")
+        owner.execute("alter view outbox.held_state rename to kept_state")
         wait_until(lambda: process.said("measuring the backlog"), 30)
         owner.execute("drop schema outbox cascade")
         with suppress(OSError):
