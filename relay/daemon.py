@@ -147,7 +147,7 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = logs.tell)
         # Begun before the relaying and ended after it, so that a chore never outlives what it is done beside.
         with (
             chores.done_beside(settings, watched.tell, watched.chores),
-            _listening(settings, watched.tell, supervisor) as watched.pulse,
+            _listening(settings, watched.tell, supervisor.alive) as watched.pulse,
         ):
             _relay_until_stopped(settings, stop, watched.pulse, watched.tell, spans)
 
@@ -204,16 +204,16 @@ def drain(
             that Kafka refuses.
     """
 
-    def both(event: events.Event) -> None:
+    def count(event: events.Event) -> None:
         if isinstance(event, events.Published):
             progress(event.messages)
-        tell(event)
 
+    all_hear = events.all_hear(count, tell)
     with stopped_by_signals() as stop, tracing(settings) as spans:
         _until_reachable(settings, wait, stop, tell)
         try:
             with _listening(settings, tell) as pulse:
-                return _work(settings, stop, pulse, _with(spans, both), spans, until_empty=True)
+                return _work(settings, stop, pulse, _with(spans, all_hear), spans, until_empty=True)
         except psycopg.Error as error:
             raise DatabaseUnreachable(_reason(error)) from error
 
@@ -238,23 +238,15 @@ def _until_reachable(settings: Settings, wait: float, stop: Stop, tell: events.T
 
 
 @contextmanager
-def _listening(settings: Settings, tell: events.Tell, supervisor: Supervisor | None = None) -> "Iterator[Pulse]":
-    limits = Limits.within(settings.takeover_seconds)
-    pulse = Pulse(limits, tell, supervisor.alive) if supervisor else Pulse(limits, tell)
+def _listening(settings: Settings, tell: events.Tell, alive: Callable[[], None] = lambda: None) -> "Iterator[Pulse]":
+    pulse = Pulse(Limits.within(settings.takeover_seconds), tell, alive)
     with pulse.listening():
         yield pulse
 
 
 def _with(spans: "Spans | None", tell: events.Tell) -> events.Tell:
     """Let the spans hear of everything too, where there are any."""
-    if spans is None:
-        return tell
-
-    def both(event: events.Event) -> None:
-        spans.hear(event)
-        tell(event)
-
-    return both
+    return tell if spans is None else events.all_hear(spans.hear, tell)
 
 
 def _work(

@@ -313,3 +313,13 @@ Event = (
 )
 
 Tell = Callable[[Event], None]
+
+
+def all_hear(*listeners: Tell) -> Tell:
+    """Return what tells each event to all of some listeners, in this order."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell

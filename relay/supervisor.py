@@ -49,15 +49,11 @@ class Supervisor:
 
     def overhearing(self, tell: events.Tell) -> events.Tell:
         """Return what tells each event to the supervisor too."""
-        if not self._listens:
-            return tell
+        return events.all_hear(tell, self._hear) if self._listens else tell
 
-        def both(event: events.Event) -> None:
-            tell(event)
-            if words := said(event):
-                self._send(words)
-
-        return both
+    def _hear(self, event: events.Event) -> None:
+        if words := said(event):
+            self._send(words)
 
     def alive(self) -> None:
         """Feed the watchdog."""

@@ -124,14 +124,8 @@ def watching(settings: Settings, tell: events.Tell, stopping: Callable[[], float
     with ExitStack() as stack:
         if settings.http_port is not None:
             watch = Watch(settings, stopping, watched)
-
-            def all_hear(event: events.Event) -> None:
-                # Those who only count first: the log may have to wait for whoever reads it.
-                watch.condition.hear(event)
-                watch.metrics.hear(event)
-                tell(event)
-
-            watched.tell = all_hear
+            # Those who only count first: the log may have to wait for whoever reads it.
+            watched.tell = events.all_hear(watch.condition.hear, watch.metrics.hear, tell)
             every = settings.measure_interval_seconds
             watched.chores = (Chore(MEASURING, watch.measure, every, AT_ONCE, UNMEASURED),)
             pages = {"/livez": watch.livez, "/readyz": watch.readyz, "/metrics": watch.show}
