@@ -101,18 +101,27 @@ class Flow:
         """The topics that have a rate."""
         return frozenset(self._rates)
 
-    def admit(self, rows: Iterable[Row]) -> list[Row]:
-        """Keep those of some messages that may go now, and count them; of each topic the first ones."""
-        room: dict[str, int | None] = {}
-        kept: list[Row] = []
+    def part(self, rows: Iterable[Row], shut: Iterable[str] = ()) -> tuple[list[Row], list[Row]]:
+        """Part messages into those that may go now, which are counted, and those that may not.
+
+        Args:
+            rows: in their order; of a topic, what comes behind one that may not go may not either.
+            shut: topics of which nothing may go in any case.
+        """
+        room: dict[str, int | None] = dict.fromkeys(shut, 0)
+        going: list[Row] = []
+        passed: list[Row] = []
         for row in rows:
-            left = room[row[3]] if row[3] in room else self.room(row[3])
+            topic = row[3]
+            left = room[topic] if topic in room else self.room(topic)
             if left is None or left > 0:
-                kept.append(row)
-                self.took(row[3], 1)
+                going.append(row)
+                self.took(topic, 1)
                 left = None if left is None else left - 1
-            room[row[3]] = left
-        return kept
+            else:
+                passed.append(row)
+            room[topic] = left
+        return going, passed
 
     def _gathered(self, topic: str) -> float:
         now = self._clock()

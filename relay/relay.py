@@ -293,39 +293,16 @@ class Relay:
         self._leave_behind(page, passed, delivered)
         self._settle(page, delivered, passed)
         self.bell.busy(page.count, more=not page.exhausted)
-        if delivered.broker is None:
-            self._setbacks.overcome()
-        else:
-            self._suffer(page, delivered.broker)
+        self._overcome_or_suffer(page, delivered)
 
     def _pass_over(self, page: Page) -> tuple[Batch, list[Row]]:
         """Part what may go of a page from what is paused, over its rate, or of a topic that is behind already."""
         trails = self.checkpoints.trails
         if not trails and not self.flow.governs:
             return page.batch, []
-        passed: list[Row] = []
-        kept = {shard: self._going(shard, rows, passed) for shard, rows in page.rows.items()}
-        return (Batch.of(kept), passed) if passed else (page.batch, [])
-
-    def _going(self, shard: int, rows: Sequence[Row], passed: list[Row]) -> list[Row]:
-        """Those of a shard's messages that may go; of a topic, what comes behind one that may not may not either."""
-        shut = set(self.checkpoints.trails.of.get(shard, ()))
-        room: dict[str, int | None] = {}
-        kept = []
-        for row in rows:
-            topic = row[3]
-            if topic not in shut and topic not in room:
-                room[topic] = self.flow.room(topic)
-            left = 0 if topic in shut else room[topic]
-            if left == 0:
-                shut.add(topic)
-                passed.append(row)
-                continue
-            if left is not None:
-                room[topic] = left - 1
-                self.flow.took(topic, 1)
-            kept.append(row)
-        return kept
+        parts = {shard: self.flow.part(rows, trails.of.get(shard, ())) for shard, rows in page.rows.items()}
+        passed = [row for _, left in parts.values() for row in left]
+        return (Batch.of({shard: going for shard, (going, _) in parts.items()}), passed) if passed else (page.batch, [])
 
     def _leave_behind(self, page: Page, passed: Sequence[Row], delivered: Delivered) -> None:
         """Let topics have a trail of their own where messages were passed over."""
@@ -366,11 +343,14 @@ class Relay:
         for shard in page.after:
             self._progress.unrecorded[shard] = self._progress.unrecorded.get(shard, 0) + published[shard]
         self._settled(page, delivered)
+        self._overcome_or_suffer(page, delivered)
+        return True
+
+    def _overcome_or_suffer(self, page: Page, delivered: Delivered) -> None:
         if delivered.broker is None:
             self._setbacks.overcome()
         else:
             self._suffer(page, delivered.broker)
-        return True
 
     def _suffer(self, page: Page, failure: Failure) -> None:
         """Pause; what was not acknowledged is read again from the table."""

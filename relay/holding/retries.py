@@ -150,7 +150,7 @@ class Retries:
             return due
         passing = {row[1] for row in due.rows if row[1] not in due.replays and self._behind(row[0], row[3], row[1])}
         rows = [row for row in due.rows if row[1] not in passing] if passing and not due.failed else due.rows
-        admitted = self._flow.admit(rows) if self._flow.limited else rows
+        admitted = self._flow.part(rows)[0] if self._flow.limited else rows
         self._slowed = self._slowed or len(admitted) < len(rows)
         return replace(due, rows=admitted)
 
