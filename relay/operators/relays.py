@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 
 from relay import locks
+from relay.leasing.fleet import sessions
+from relay.leasing.silence import by_relay, silence
 
 READ_RELAYS = """
 -- read_relays: each live relay with its shards, since when it is there, and what was recorded of them in a minute
@@ -19,10 +21,7 @@ with locked as materialized (
 )
 select coalesce(a.application_name, ''), member.pid, a.backend_start, host(a.client_addr),
        array(select number::int from locked where pid = member.pid and class = %(lease)s order by number) as shards,
-       recent.sent / 60.0, recent.at,
-       (select extract(epoch from clock_timestamp() - max(coalesce(s.state_change, s.backend_start)))::float8
-        from locked loop join pg_stat_activity s on s.pid = loop.pid
-        where loop.class = %(loop)s and loop.number = member.pid and s.state_change is not null) as silent
+       recent.sent / 60.0, recent.at
 from locked member
 left join pg_stat_activity a on a.pid = member.pid
 cross join lateral (
@@ -66,6 +65,18 @@ class LiveRelay:
 
 def read(connection: "psycopg.Connection") -> list[LiveRelay]:
     """Read which relays are alive."""
-    classes = {"lease": locks.LEASE, "member": locks.MEMBER, "loop": locks.LOOP}
-    found = connection.execute(READ_RELAYS, classes).fetchall()
-    return [LiveRelay(name.removeprefix(locks.application_name("")), *rest) for name, *rest in found]
+    found = connection.execute(READ_RELAYS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
+    own = by_relay(sessions(connection))
+    return [
+        LiveRelay(
+            name.removeprefix(locks.application_name("")),
+            pid,
+            since,
+            address,
+            shards,
+            rate,
+            at,
+            silence(own.get(pid, ())),
+        )
+        for name, pid, since, address, shards, rate, at in found
+    ]

@@ -5,16 +5,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
+from relay import locks
 from relay.connection import connect
 from relay.judge import read_topics
+from relay.leasing.fleet import tie
+from relay.leasing.lease import Leases
+from relay.operators import relays
 from relay.operators.find import partition_of
 from tests.command import environment, relay
+from tests.faults.world import wait_until
 from tests.integration.holding import enqueue, hold, send, state
 from tests.terminal import Terminal
 
@@ -137,6 +143,20 @@ def test_pause_waits_for_every_relay_and_names_the_one_that_does_not_obey(
         live = answer(relay("relays", "--json", DATABASE_URL=database))
         assert [(one["name"], one["shards"]) for one in live["relays"]] == [("deaf", [])]
         assert [one["topic"] for one in live["topics"]] == ["orders"]
+
+
+def test_relay_is_as_silent_as_status_says_however_long_it_is_at_a_statement(
+    database: str, session: "psycopg.Connection"
+) -> None:
+    with connect(database, "alpha") as alpha, ThreadPoolExecutor(1) as thread:
+        Leases(alpha)
+        tie(alpha, alpha.info.backend_pid, locks.LOOP)
+        at_work = thread.submit(alpha.execute, "select pg_sleep(3)")
+        busy = "select count(*) from pg_stat_activity where state = 'active' and query like '%pg_sleep(3)'"
+        wait_until(lambda: session.execute(busy).fetchone() == (1,), 10)
+        assert [(one.name, one.silent_seconds) for one in relays.read(session)] == [("alpha", 0.0)]
+        at_work.result()
+        wait_until(lambda: relays.read(session)[0].silent_seconds not in {None, 0.0}, 10)
 
 
 def test_reason_is_needed_where_nobody_can_be_asked(database: str, session: "psycopg.Connection") -> None:
