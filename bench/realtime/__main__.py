@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from app_integration.realtime.migrate import migrate
 from bench.realtime import crowd
 from relay import migrate as outbox
+from relay.bench.latency import percentile
 from relay.local.process import Process, await_answer, free_port
 from relay.local.services import Services, services
 
@@ -53,9 +54,8 @@ def main() -> None:
 
 def told(latencies: list[float]) -> str:
     """Write the figures of a run."""
-    ordered = sorted(latencies)
-    at = {part: ordered[min(len(ordered) - 1, int(part * len(ordered)))] for part in (0.5, 0.99)}
-    return f"p50 {at[0.5]:.1f} ms, p99 {at[0.99]:.1f} ms, max {ordered[-1]:.1f} ms"
+    middle, high = percentile(latencies, 50), percentile(latencies, 99)
+    return f"p50 {middle:.1f} ms, p99 {high:.1f} ms, max {max(latencies):.1f} ms"
 
 
 def bare(folder: Path, options: argparse.Namespace) -> Row:
