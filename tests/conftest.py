@@ -19,6 +19,7 @@ from relay.local.jars import cache_folder
 from relay.local.kafka import Kafka
 from relay.local.postgres import Postgres
 from tests import services
+from tests.faults.world import World, world
 
 # One download of Kafka serves the tests and the programs that they start, wherever those run.
 os.environ.setdefault("RELAY_CACHE", str(services.REPOSITORY / ".cache"))
@@ -164,3 +165,10 @@ def make_topic(kafka_admin: AdminClient) -> Iterator[MakeTopic]:
 def topic(make_topic: MakeTopic) -> str:
     """The name of a topic of the test's own, with 4 partitions."""
     return make_topic()
+
+
+@pytest.fixture
+def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
+    """Relays, a judge and a topic over a database of the test's own."""
+    with world(database, kafka_brokers, topic, tmp_path) as made:
+        yield made

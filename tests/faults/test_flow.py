@@ -1,27 +1,19 @@
 """A paused or limited topic waits where it is, in order, and stops nobody else, whatever happens to the relays."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from relay.judge import read_topics
 from tests.conftest import MakeTopic
-from tests.faults.world import World, wait_until, world
+from tests.faults.world import World, wait_until
 
 BEHIND = """
 -- behind: the shards of which some topic is not as far as the others
 select count(*) from (select distinct on (shard) ahead from outbox.checkpoint order by shard, batch desc) as newest
 where ahead is not null
 """
-
-
-@pytest.fixture
-def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
-    with world(database, kafka_brokers, topic, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -20,12 +19,6 @@ from tests.services import delete_topics
 
 LARGE = os.urandom(5_000)
 QUICK = {"RELAY_RETRY_FIRST_SECONDS": "0.1", "RELAY_RETRY_LONGEST_SECONDS": "0.5"}
-
-
-@pytest.fixture
-def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
-    with world(database, kafka_brokers, topic, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,10 +1,6 @@
 """Kafka refuses a message or its topic: the relay says whose fault it is and how to mend it, and loses nothing."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import psycopg
-import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -14,15 +10,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from tests.conftest import MakeTopic
-from tests.faults.world import World, wait_until, world
+from tests.faults.world import World, wait_until
 
 Settings = dict[str, str]
-
-
-@pytest.fixture
-def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
-    with world(database, kafka_brokers, topic, tmp_path) as made:
-        yield made
 
 
 def change(admin: AdminClient, topic: str, settings: Settings) -> None:

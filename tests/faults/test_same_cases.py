@@ -6,11 +6,9 @@
 import os
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from tests.conftest import MakeTopic
 from tests.faults.world import World, wait_until, world
@@ -31,12 +29,6 @@ POISON = """
 -- poison
 insert into outbox.message (topic, key, payload) values (%s, 'locked-7', %s)
 """
-
-
-@pytest.fixture
-def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
-    with world(database, kafka_brokers, topic, tmp_path) as made:
-        yield made
 
 
 def enqueue(here: World, messages: int) -> None:

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import TypeVar
 
 import psycopg
@@ -13,7 +12,7 @@ from relay import events, locks
 from relay.retention import chores
 from relay.retention.chores import Chores
 from relay.settings import Settings, load
-from tests.faults.world import World, wait_until, world
+from tests.faults.world import World, wait_until
 from tests.integration.sending import Connection, Sender, enqueue, number, send_all
 
 Told = TypeVar("Told", bound=events.Event)
@@ -25,12 +24,6 @@ SIZE = "select sum(pg_total_relation_size(relid)) from pg_partition_tree('outbox
 def owner(database: str) -> Iterator[Connection]:
     with psycopg.connect(database, autocommit=True) as connection:
         yield connection
-
-
-@pytest.fixture
-def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
-    with world(database, kafka_brokers, topic, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,23 +1,14 @@
 """What docs/growth.md tells an operator to do keeps the order of every key."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
 from relay import migrate
 from relay.judge import read_topics
 from relay.operators.find import partition_of
 from tests.command import relay
-from tests.faults.world import World, wait_until, world
-
-
-@pytest.fixture
-def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
-    with world(database, kafka_brokers, topic, tmp_path) as made:
-        yield made
+from tests.faults.world import World, wait_until
 
 
 def write(here: World, first: int) -> None:

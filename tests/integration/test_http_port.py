@@ -23,12 +23,6 @@ from tests.conftest import OwnPostgres
 from tests.faults.world import RelayProcess, World, wait_until, world
 
 
-@pytest.fixture
-def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
-    with world(database, kafka_brokers, topic, tmp_path) as made:
-        yield made
-
-
 def ask(url: str, **headers: str) -> tuple[int, str, str]:
     """The status, media type and text of a page."""
     try:

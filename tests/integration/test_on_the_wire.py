@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -13,14 +12,8 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from tests.conftest import MakeTopic
-from tests.faults.world import World, wait_until, world
+from tests.faults.world import World, wait_until
 from tests.services import PARTITIONS
-
-
-@pytest.fixture
-def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
-    with world(database, kafka_brokers, topic, tmp_path) as made:
-        yield made
 
 
 def consume(here: World, count: int) -> list[Message]:

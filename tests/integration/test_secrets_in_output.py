@@ -1,17 +1,16 @@
 """No password is in anything that the relay says, whatever goes wrong: in its output, its log and its pages."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import cycle
-from pathlib import Path
 from types import MappingProxyType
 
 import psycopg
 import pytest
 
 from tests.command import relay
-from tests.faults.world import World, wait_until, world
+from tests.faults.world import World, wait_until
 from tests.integration.test_http_port import ask, url_of
 
 PASSWORD, KAFKA_PASSWORD = "geheim/wort@eins", "kafkas geheim=zwei"
@@ -45,12 +44,6 @@ CASES: Mapping[str, dict[str, str]] = {
     "with a wrong property": {"RELAY_KAFKA_SASL_PASWORD": KAFKA_PASSWORD},
     "kafka does not speak so": {},
 }
-
-
-@pytest.fixture
-def here(database: str, kafka_brokers: str, topic: str, tmp_path: Path) -> Iterator[World]:
-    with world(database, kafka_brokers, topic, tmp_path) as made:
-        yield made
 
 
 @pytest.mark.parametrize(("case", "form"), list(zip(CASES, cycle(("console", "json")), strict=False)))
