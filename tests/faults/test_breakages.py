@@ -20,7 +20,7 @@ RELAYS_BROKEN: Mapping[str, tuple[Sequence[str], int, str]] = {
     "checkpoint_before_acknowledgement": (["relay killed", "all relays killed"], 3, "lost"),
     "floor_of_now": (["relay joins and leaves"], 1, "lost"),
     "lease_not_checked": (["relay joins and leaves"], 1, "repeated without a fault"),
-    "held_key_forgotten": (["topic takes less"], 2, "out_of_order"),
+    "held_key_forgotten": (["topic takes less"], 6, "out_of_order"),
 }
 """Which faults bring each to light, how many of them, and as what."""
 
