@@ -27,6 +27,7 @@ from relay.holding.retries import Retries
 from relay.leasing.fleet import Fleet, tie
 from relay.leasing.lease import Leases
 from relay.leasing.pulse import Limits, Pulse
+from relay.loading import renewed
 from relay.policy import Policy, Rule
 from relay.publishing.alone import Alone
 from relay.publishing.broker import reachable
@@ -43,7 +44,7 @@ from relay.reading.rules import Rulebook
 from relay.relay import Pace, Relay
 from relay.restoring.durability import Durability
 from relay.retention import chores
-from relay.settings import Settings, renewed
+from relay.settings import Settings
 from relay.supervisor import Supervisor
 from relay.telemetry import logs
 from relay.telemetry.secrets import secrets_of
