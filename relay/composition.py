@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay import events, locks, rights
+from relay.behind import Behind
 from relay.connection import connect, where, which_server
 from relay.errors import DatabaseUnreachable
 from relay.flow import Flow
@@ -21,12 +22,14 @@ from relay.publishing.envelope import envelope
 from relay.publishing.lane import Lane
 from relay.publishing.publisher import Publisher
 from relay.publishing.routing import Routes
+from relay.reading.ahead import Ahead
 from relay.reading.bell import Bell
 from relay.reading.checkpoint import Checkpoints
 from relay.reading.doorbell import Doorbell
 from relay.reading.reader import Reader
 from relay.reading.rules import Rulebook
-from relay.relay import Pace, Relay
+from relay.record import Pace, Record
+from relay.relay import Relay
 from relay.restoring.durability import Durability
 from relay.settings import Settings
 from relay.stopping import Stop
@@ -94,7 +97,7 @@ def compose(
     sessions = Sessions(settings, cleanup)
     lease_session = sessions.first
     replicated = settings.durability == "replicated"
-    reader = partial(
+    pages = partial(
         Reader, sessions.beside(locks.LOOP), rows=settings.page_rows, size=settings.page_bytes, replicated=replicated
     )
     doorbell = Doorbell(sessions.beside(locks.BESIDE)) if settings.doorbell else None
@@ -104,6 +107,7 @@ def compose(
     publisher = senders.publisher()
     delivery = senders.delivery(publisher)
     cleanup.callback(delivery.close)
+    reader = pages()
     held = Held(lease_session, rows=RETRY_ROWS, size=settings.page_bytes)
     flow = Flow({logical: topic.rate for logical, topic in settings.topics.items() if topic.rate is not None})
     checkpoints = Checkpoints(lease_session)
@@ -114,17 +118,22 @@ def compose(
     return Relay(
         leases=leases,
         fleet=Fleet(lease_session, settings.name, settings.takeover_seconds, tell),
-        checkpoints=checkpoints,
-        reader=reader(),
-        behind=reader(),
+        record=Record(
+            checkpoints,
+            Custody(held, retries, settings.held_limit, tell),
+            Pace(settings.checkpoint_interval_seconds, settings.checkpoint_messages),
+            tell,
+        ),
+        reader=reader,
+        ahead=Ahead(reader),
+        behind=Behind(checkpoints.trails, flow),
+        reader_behind=pages(),
         rulebook=Rulebook(lease_session),
         flow=flow,
         durability=Durability(lease_session, replicated=replicated, tell=tell),
         delivery=delivery,
-        custody=Custody(held, retries, settings.held_limit, tell),
         bell=Bell(lease_session, doorbell, settings.poll_interval_seconds, stop.woken),
         pulse=pulse,
-        pace=Pace(settings.checkpoint_interval_seconds, settings.checkpoint_messages),
         tell=tell,
         stopping=stop,
     )
