@@ -14,7 +14,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
-from relay import loading, migrate
+from relay import loading, migrate, migrate_session
 from relay.connection import where
 from relay.kafka_properties import VARIABLE
 from relay.local.database import own_database
@@ -79,8 +79,8 @@ def build(folder: Path, stack: ExitStack, say: Say) -> Stage:
 def _database(folder: Path, own: str, stack: ExitStack, say: Say) -> str:
     given = os.environ.get("DATABASE_URL")
     if given:
-        say(f"using PostgreSQL at {where(migrate.libpq_url(given))}, in database {own}, dropped at the end")
-        return own_database(migrate.libpq_url(given), own, stack)
+        say(f"using PostgreSQL at {where(migrate_session.libpq_url(given))}, in database {own}, dropped at the end")
+        return own_database(migrate_session.libpq_url(given), own, stack)
     say("starting PostgreSQL")
     server = Postgres(folder / "postgres")
     stack.callback(server.close)
