@@ -73,6 +73,8 @@ def _relay_until_stopped(
         try:
             _work(_with_todays_secrets(settings), stop, pulse, tell, spans)
         except (WorkFailed, psycopg.Error) as error:
+            # The loop goes on: what it waited for may have lasted so long that the pause would pass for standing still.
+            pulse.beat()
             # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
             failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
             pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]

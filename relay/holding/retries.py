@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 
+from relay.errors import WorkFailed
 from relay.flow import GATHER_SECONDS, Flow
 from relay.holding.held import Due, Held, Look
 from relay.publishing.delivery import Delivery
@@ -30,6 +31,10 @@ waited for; all that wait are looked at for that. Where the relay itself has set
 SWEEP_SHARE, CHEAP_SECONDS = 20, 0.1
 """Looking in vain at all that wait takes at most one part in so many of the loop's time, for many thousands may wait;
 unless it takes no longer than so many seconds."""
+
+
+class Stuck(WorkFailed):
+    """What is tried again does not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +113,13 @@ class Retries:
 
         Raises:
             Whatever went wrong on the thread.
+            Stuck: it hangs. Closing will wait for it, and the pulse ends the process in the end.
         """
-        if self._under_way is None or not self._under_way.done():
+        if self._under_way is None:
+            return None
+        if not self._under_way.done():
+            if self._permit.stuck([0]):
+                raise Stuck("what is tried again is stuck in a call of the Kafka client")
             return None
         done, self._under_way = self._under_way, None
         return Retried(self._due, done.result())

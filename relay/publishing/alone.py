@@ -30,6 +30,7 @@ from relay.publishing.producer import (
     take_back,
 )
 from relay.publishing.routing import Routes
+from relay.publishing.waking import topics_of
 
 LOOK_SECONDS = 2.0
 """How long to wait for Kafka's word on which partitions have a leader."""
@@ -131,8 +132,11 @@ class Alone:
         """
         try:
             # All topics: to ask for one by name may create it.
-            known = self._ready().list_topics(timeout=LOOK_SECONDS).topics
+            known = topics_of(self._ready(), LOOK_SECONDS).topics
         except KafkaException:
+            return {}
+        except TimeoutError:
+            self.close()
             return {}
         found: dict[str, Failure] = {}
         for logical in topics:

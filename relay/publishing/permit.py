@@ -7,6 +7,7 @@ first to wake: it would find its last wave acknowledged and send the next, of sh
 Guarantees: who passes `ask` was permitted within the last `GRACE` seconds. Knows neither PostgreSQL nor Kafka.
 """
 
+import math
 import threading
 import time
 from collections.abc import Collection
@@ -60,6 +61,8 @@ class Permit:
         self._asked[lane] = time.monotonic()
         if self._settled():
             return
+        # Who waits for the loop's word, however long the loop takes, is not stuck.
+        self._asked[lane] = math.inf
         with self._changed:
             self._changed.wait_for(self._settled)
         self._asked[lane] = time.monotonic()

@@ -18,6 +18,7 @@ from relay.errors import BrokerUnreachable
 from relay.hold import Failure
 from relay.kafka_properties import unfit
 from relay.publishing.refusal import Complaints, explain
+from relay.publishing.waking import WAKER
 
 LOCKED: dict[str, Any] = {
     "enable.idempotence": True,
@@ -239,7 +240,8 @@ def flush(producer: Producer, seconds: float) -> int:
             that something was raised ("returned NULL without setting an exception").
     """
     try:
-        return producer.flush(seconds)
+        with WAKER.waiting(producer, seconds):
+            return producer.flush(seconds)
     except KafkaException as error:
         raise Fatal(_gave_up(error)) from None
     except SystemError as error:

@@ -83,19 +83,27 @@ time_t time(time_t *now)
     return found;
 }
 
+static int before(const struct timespec *one, const struct timespec *other)
+{
+    return one->tv_sec < other->tv_sec || (one->tv_sec == other->tv_sec && one->tv_nsec < other->tv_nsec);
+}
+
 int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, const struct timespec *restrict until)
 {
     REAL(int, cnd_timedwait, cnd_t *restrict, mtx_t *restrict, const struct timespec *restrict);
     for (;;) {
-        struct timespec now, end = *until;
+        /* In slices, for the clock may be set meanwhile; the end is judged by this clock alone. */
+        struct timespec now, slice, end = *until;
         end.tv_sec -= seconds();
         machine_time(&now);
-        now.tv_nsec += SLICE;
-        now.tv_sec += now.tv_nsec / SECOND;
-        now.tv_nsec %= SECOND;
-        int last = end.tv_sec < now.tv_sec || (end.tv_sec == now.tv_sec && end.tv_nsec <= now.tv_nsec);
-        int found = real(condition, mutex, last ? &end : &now);
-        if (found != thrd_timedout || last)
+        if (!before(&now, &end))
+            return thrd_timedout;
+        slice = now;
+        slice.tv_nsec += SLICE;
+        slice.tv_sec += slice.tv_nsec / SECOND;
+        slice.tv_nsec %= SECOND;
+        int found = real(condition, mutex, before(&end, &slice) ? &end : &slice);
+        if (found != thrd_timedout)
             return found;
     }
 }

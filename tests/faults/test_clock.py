@@ -3,10 +3,19 @@
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from tests.conftest import OwnKafka
 from tests.faults.clock import Clock
@@ -82,3 +91,36 @@ def test_clock_that_is_set_back_while_kafka_is_silent_loses_and_reorders_nothing
         judge.arrived(3_000, 90)
         writers.stop()
         assert not judge.verdict().broken
+
+
+def test_clock_that_is_set_forward_and_back_while_kafka_is_down_leaves_nothing_waiting(
+    own_kafka: OwnKafka, database: str, tmp_path: Path, clock: Clock
+) -> None:
+    """All of librdkafka's threads wait by the clock then, and no connection is left that could wake them."""
+    server = own_kafka()
+    admin = AdminClient({"bootstrap.servers": server.brokers})
+    letters = NewTopic("letters", num_partitions=1, replication_factor=1, config={"max.message.bytes": "1000"})
+    admin.create_topics([letters])["letters"].result(30)
+    with world(database, server.brokers, "events", tmp_path) as here, here.judged() as judge:
+        often = {"RELAY_RETRY_LONGEST_SECONDS": "0.5", "RELAY_MAX_ATTEMPTS": "1000", "RELAY_TAKEOVER_SECONDS": "8"}
+        one = here.relay("one", **often, **clock.environment)
+        writers = writing(here)
+        here.enqueue(1, topic="letters", payload=random.randbytes(5_000))
+        wait_until(lambda: here.states("letters") == {"retrying": 1}, 60)
+        judge.arrived(500, 60)
+        server.kill()
+        wait_until(lambda: one.said("the backlog waits"), 60)
+        for _ in range(3):
+            clock.set(HOUR)
+            time.sleep(1)
+            clock.set(0)
+            time.sleep(1)
+        server.start()
+        judge.arrived(3_000, 60)
+        larger = ConfigEntry("max.message.bytes", "10000", incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, "letters", incremental_configs=[larger])
+        admin.incremental_alter_configs([resource])[resource].result(30)
+        wait_until(lambda: here.states("letters") == {"sent": 1}, 30, lambda: f"{here.states('letters')}")
+        writers.stop()
+        assert not judge.verdict().broken
+        assert one.process.poll() is None

@@ -1,5 +1,6 @@
 """Held messages are sent by turns, not in a hurry, and it is known when nothing is due."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -7,10 +8,10 @@ import pytest
 
 from relay.events import Event
 from relay.flow import Flow
-from relay.hold import Hold, Scope
+from relay.hold import Failure, Hold, Scope
 from relay.holding.custody import Custody
 from relay.holding.held import Held
-from relay.holding.retries import LOOK_SECONDS, Retries
+from relay.holding.retries import LOOK_SECONDS, Retries, Stuck
 from relay.policy import OnFailure, Policy, Rule
 from relay.publishing.delivery import Delivery
 from tests.faults.world import wait_until
@@ -73,6 +74,28 @@ def test_kafka_that_refuses_at_once_is_not_asked_again_at_once(
 
     wait_until(was_told, 10)
     assert custody.retries.seconds_until_due() > LOOK_SECONDS / 2
+
+
+def test_what_is_tried_again_and_hangs_is_told_and_does_not_pass_for_work(
+    session: Session, held: Held, retries: Retries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.publishing.permit.STUCK_SECONDS", 0.2)
+    goes_on = threading.Event()
+
+    def hang(*_: object, **__: object) -> dict[str, Failure]:
+        goes_on.wait(30)
+        return {}
+
+    monkeypatch.setattr(KafkaAlone, "away", hang)
+    (failed,) = messages(session, ("t", "a"))
+    held.write([Hold(failed, Scope.KEY, REFUSED, 1, 0.0)])
+    retries.look_soon(sweep=True)
+    assert retries.look(ALL)
+    try:
+        with pytest.raises(Stuck):
+            wait_until(lambda: retries.finished() is not None, 10)
+    finally:
+        goes_on.set()
 
 
 def test_nothing_counts_as_due_only_when_all_was_looked_at_since_something_was_set_aside(retries: Retries) -> None:

@@ -31,6 +31,19 @@ def test_a_lane_waits_when_the_word_is_old_and_goes_on_with_a_new_one() -> None:
         asking.result(20)
 
 
+def test_a_lane_that_waits_for_the_loops_word_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.publishing.permit.STUCK_SECONDS", 0.05)
+    permit = Permit(2, time.monotonic() - GRACE)
+    with ThreadPoolExecutor(1) as thread:
+        asking = thread.submit(permit.ask, 0)
+        with pytest.raises(TimeoutError):
+            asking.result(0.3)
+        assert not permit.stuck([0])
+        assert permit.stuck([1])
+        permit.renew(time.monotonic())
+        asking.result(20)
+
+
 def test_a_page_that_is_called_off_ends_lanes_that_wait_and_lanes_that_ask() -> None:
     permit = Permit(2, time.monotonic() - GRACE)
     with ThreadPoolExecutor(1) as thread:
