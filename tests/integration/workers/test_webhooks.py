@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trustme
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from app_integration.workers.integrations import endpoints
 from app_integration.workers.integrations.deliverer import delivering
@@ -115,6 +115,33 @@ def test_what_is_refused_is_tried_again_and_a_gone_endpoint_disabled_until_an_op
             call(session, 99)
     with pytest.raises(ChoiceError, match="enabled already"):
         endpoints.enable(session, endpoint)
+
+
+def test_while_secrets_overlap_either_fits_and_then_the_new_one_alone(
+    topic: str, session: Connection, produce: Produce, run: Run
+) -> None:
+    with Subscriber() as one:
+        endpoint, first = endpoints.add(session, one.url, allow_private=True)
+        second = endpoints.rotate(session, endpoint, overlap=3600)
+        with run(replace(integrations(), topics=(topic,)), beside=beside()):
+            registered(produce, topic)
+            wait_until(lambda: len(one.posts) == 1)
+            # Leaked: neither of those before is good for another moment.
+            third = endpoints.rotate(session, endpoint, overlap=0)
+            registered(produce, topic)
+            wait_until(lambda: len(one.posts) == 2)
+    for secret, taken in ((first, [True, False]), (second, [True, False]), (third, [False, True])):
+        assert [fits(secret, headers, body) for headers, body in one.posts] == taken
+    with pytest.raises(UserMistake, match="was not changed: the secret is none"):
+        endpoints.rotate(session, endpoint, overlap=0, secret="whsec_short")
+
+
+def fits(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    try:
+        Webhook(secret).verify(body.decode(), headers)
+    except WebhookVerificationError:
+        return False
+    return True
 
 
 def test_an_endpoint_in_our_own_network_is_refused_when_it_is_added_and_when_it_is_called(
