@@ -133,7 +133,7 @@ class Cast:
         listening = {
             "mailbox": (ports.mails, "/mails", ("--smtp-port", str(ports.smtp), "--port", str(ports.mails))),
             "page": (ports.page, "/api/health", ("--port", str(ports.page))),
-            "realtime": (ports.real_time, "/health", ("--port", str(ports.real_time))),
+            "realtime": (ports.real_time, "/readyz", ("--port", str(ports.real_time))),
         }
         commands = {"mailbox": ("example", "mailbox"), "page": ("example", "serve"), "realtime": ("realtime",)}
         servers = [

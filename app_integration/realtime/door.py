@@ -58,6 +58,7 @@ class Door:
             self._place.clients.add(client)
             await self._arrive(client)
         except Refusal as refusal:
+            self._place.telemetry.refused.labels(refusal.code).inc()
             raise Refused(refusal.message, refusal.error) from None
         self._expire_at(client, identity.expires_at)
 

@@ -1,6 +1,7 @@
 """What a server is told, from the environment; every mistake is told at once, by the name of its variable. Pure."""
 
 import json
+import math
 import os
 import re
 import socket
@@ -11,10 +12,13 @@ from typing import Any, TypeVar
 from app_integration.contracts.topics import KAFKA_TOPICS
 from app_integration.realtime.errors import UserMistake
 from app_integration.tokens import InvalidSecret, load_secret
+from relay import duration
 
 T = TypeVar("T")
 
 TRANSPORTS = ("websocket", "polling")
+
+FOREVER = "forever"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Settings:
         heartbeat_seconds: between two signs of life.
         dead_after_seconds: of silence, others end this server.
         ring_seconds: a call rings for.
+        retention: seconds that entries of chats and feeds are kept; infinite for ever.
+        metrics_port: where Prometheus finds `/metrics`, on 127.0.0.1; None for nowhere.
         limits: of clients.
     """
 
@@ -66,6 +72,8 @@ class Settings:
     heartbeat_seconds: float = 2.0
     dead_after_seconds: float = 8.0
     ring_seconds: float = 30.0
+    retention: float = 365 * 86_400.0
+    metrics_port: int | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -96,6 +104,8 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
             "REALTIME_DEAD_AFTER_SECONDS", "a number from 0.3 to 600", _number(0.3, 600)
         ),
         "ring_seconds": reading.read("REALTIME_RING_SECONDS", "a number from 1 to 600", _number(1, 600)),
+        "retention": reading.read("REALTIME_RETENTION", f"{FOREVER}, or {duration.ALLOWED}", _retention),
+        "metrics_port": reading.read("REALTIME_METRICS_PORT", "a port, 1 to 65535", _port),
         "limits": Limits(**reading.limits()),
     }
     reading.finish()
@@ -194,6 +204,16 @@ def _transports(text: str) -> tuple[str, ...]:
     if not set(transports) <= set(TRANSPORTS):
         raise ValueError(text)
     return transports
+
+
+def _retention(text: str) -> float:
+    return math.inf if text == FOREVER else float(duration.seconds(text))
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(_number(1, 65_535)(text))
 
 
 def _policy(text: str) -> str:

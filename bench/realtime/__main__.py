@@ -119,7 +119,7 @@ def real(folder: Path, options: argparse.Namespace, given: Services) -> Row:
             port = free_port()
             command = [sys.executable, "-m", "app_integration", "realtime", "--port", str(port)]
             urls.append(f"http://127.0.0.1:{port}")
-            running.enter_context(process(command, folder / f"{number}.log", urls[-1] + "/health", environment))
+            running.enter_context(process(command, folder / f"{number}.log", urls[-1] + "/readyz", environment))
         return measure("two servers, stored, outbox, relay, Kafka", urls, secret, options)
 
 

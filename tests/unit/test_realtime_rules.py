@@ -1,6 +1,7 @@
 """The pure parts of real time: rates, records, calls, frames and settings."""
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -116,6 +117,9 @@ def test_settings_are_read_and_sqlalchemys_url_too() -> None:
     settings = from_environment({**ENOUGH, "REALTIME_LIMIT_BURST": "7", "REALTIME_LIMIT_QUEUE": "30"})
     assert settings.database_url == "postgresql://app:geheim@db/shop"
     assert (settings.limits.burst, settings.limits.queue) == (7, 30)
+    assert (settings.retention, settings.metrics_port) == (365 * 86_400, None)
+    assert from_environment({**ENOUGH, "REALTIME_RETENTION": "forever"}).retention == math.inf
+    assert from_environment({**ENOUGH, "REALTIME_RETENTION": "90d"}).retention == 90 * 86_400
     assert "geheim" not in repr(settings)
     assert ENOUGH["JWT_SECRET"] not in repr(settings)
 
@@ -133,6 +137,9 @@ def test_settings_are_read_and_sqlalchemys_url_too() -> None:
         ({"REALTIME_KAFKA": "[1]"}, "REALTIME_KAFKA"),
         ({"REALTIME_RING_SECONDS": "nan"}, "REALTIME_RING_SECONDS"),
         ({"REALTIME_LIMIT_QUEUE": "0"}, "REALTIME_LIMIT_QUEUE"),
+        ({"REALTIME_RETENTION": "a while"}, "REALTIME_RETENTION"),
+        ({"REALTIME_METRICS_PORT": "0"}, "REALTIME_METRICS_PORT"),
+        ({"REALTIME_METRICS_PORT": "nine"}, "REALTIME_METRICS_PORT"),
         ({"REALTIME_HEARTBEET_SECONDS": "1"}, "REALTIME_HEARTBEET_SECONDS"),
         ({"REALTIME_DEAD_AFTER_SECONDS": "3"}, "REALTIME_DEAD_AFTER_SECONDS"),
     ],

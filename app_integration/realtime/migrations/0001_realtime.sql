@@ -40,6 +40,9 @@ create table realtime.entry (
     constraint said_once unique (room, stream, author, client_id)
 );
 
+-- create_entry_created_at: rows come in the order of time, so a BRIN finds what is old and costs nothing to keep
+create index entry_created_at on realtime.entry using brin (created_at) with (pages_per_range = 32, autosummarize = on);
+
 -- create_server: each server's sign of life; one that has ended never comes back under the same id
 create table realtime.server (
     id uuid primary key,

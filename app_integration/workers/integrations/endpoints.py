@@ -1,4 +1,4 @@
-"""Endpoints as an operator deals with them: add, list, disable, enable, rotate, replay, remove; one transaction each."""
+"""Endpoints as operators deal with them: add, list, disable, enable, rotate, replay, remove. One transaction each."""
 
 import socket
 from collections.abc import Sequence
