@@ -96,7 +96,7 @@ def prepare(running: Services) -> None:
     relay_migrate.upgrade(running.database_url)
     migrate.upgrade(running.database_url)
     worker_migrate.upgrade(running.database_url)
-    realtime_migrate.migrate(running.database_url)
+    realtime_migrate.upgrade(running.database_url)
     known = {"KAFKA_BROKERS": running.kafka_brokers}
     topics.create(settings.load(known, config_file=SETTINGS, needs=("kafka_brokers",)))
 

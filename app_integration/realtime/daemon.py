@@ -28,9 +28,9 @@ from app_integration.realtime.desk import Desk
 from app_integration.realtime.dispatch import Dispatch
 from app_integration.realtime.door import Door
 from app_integration.realtime.ephemeral import Ephemeral
-from app_integration.realtime.errors import UserMistake, WorkFailed
 from app_integration.realtime.gate import Application, Event, Gate, Receive, Send
 from app_integration.realtime.keeper import Keeper
+from app_integration.realtime.migrate import MIGRATIONS
 from app_integration.realtime.outlet import Outlet
 from app_integration.realtime.place import Place
 from app_integration.realtime.policy import Enrolment, Policy
@@ -39,13 +39,9 @@ from app_integration.realtime.server import Answers, make_server
 from app_integration.realtime.settings import Settings
 from app_integration.realtime.telemetry import Standing, Telemetry
 from app_integration.realtime.topic import Topic
+from relay.errors import UserMistake, WorkFailed
 
 log = logging.getLogger("app_integration.realtime")
-
-MIGRATED = """
--- is_migrated
-select to_regclass('realtime.call_party') is not null
-"""
 
 POOL_SECONDS = 5.0
 """For a connection to become free, and for a statement; then the client is told to try again."""
@@ -63,7 +59,7 @@ async def serve(settings: Settings, host: str, port: int) -> None:
         port: the port; 0 for a free one, which the log tells.
 
     Raises:
-        UserMistake: the database has no schema `realtime`, or the policy cannot be had.
+        UserMistake: the database has no schema `realtime`, or another one, or the policy cannot be had.
         WorkFailed: the database or Kafka does not answer, or the topic can be read no more.
     """
     async with AsyncExitStack() as running:
@@ -139,13 +135,18 @@ async def _database(settings: Settings) -> AsyncIterator[AsyncConnectionPool]:
         await pool.close()
         raise WorkFailed(f"the database does not answer, or refuses: {error}") from None
     async with pool:
-        async with pool.connection() as connection:
-            if await (await connection.execute(MIGRATED)).fetchone() != (True,):
-                raise UserMistake(
-                    "this database has no schema realtime, or an older one; run "
-                    "`python -m app_integration realtime migrate`"
-                )
+        await _demand_schema(pool)
         yield pool
+
+
+async def _demand_schema(pool: AsyncConnectionPool) -> None:
+    async with pool.connection() as connection:
+        try:
+            row = await (await connection.execute(MIGRATIONS.read_revision)).fetchone()
+        except psycopg.Error as error:
+            MIGRATIONS.without_revision(error)
+            row = None
+    MIGRATIONS.judge(row[0] if row else None)
 
 
 def _policy(settings: Settings, pool: AsyncConnectionPool) -> Policy:

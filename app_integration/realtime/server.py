@@ -18,9 +18,9 @@ from app_integration.realtime.attendance import ServerEnded
 from app_integration.realtime.clients import Client
 from app_integration.realtime.desk import Desk
 from app_integration.realtime.door import Door
-from app_integration.realtime.errors import Refusal
 from app_integration.realtime.gate import ADMITTED
 from app_integration.realtime.place import Place
+from app_integration.realtime.refusal import Refusal
 from app_integration.realtime.requests import parse
 from app_integration.realtime.rooms import Rooms
 from app_integration.realtime.settings import Settings

@@ -19,9 +19,9 @@ from uuid import uuid4
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from app_integration.contact import Contact
-from app_integration.realtime.errors import WorkFailed
 from app_integration.realtime.records import Malformed, Record, decode
 from app_integration.realtime.settings import Settings
+from relay.errors import WorkFailed
 
 log = logging.getLogger("app_integration.realtime")
 

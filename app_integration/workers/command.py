@@ -78,11 +78,12 @@ def migrate(
     yes: Annotated[bool, typer.Option("--yes", help="Needed with --down: it deletes the audit log too.")] = False,
 ) -> None:
     """Bring the workers' schema in PostgreSQL to this version."""
+    from app_integration.variables import database_url
     from app_integration.workers import migrate as migrations
 
     if down and not yes:
         raise UserMistake("--down deletes inboxes, notifications, counts, webhooks and the audit log; add --yes")
-    (migrations.downgrade if down else migrations.upgrade)(command_line.database_url())
+    (migrations.downgrade if down else migrations.upgrade)(database_url(os.environ))
     typer.echo("the workers' tables are gone" if down else "the workers' schema is current")
 
 

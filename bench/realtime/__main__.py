@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from app_integration.realtime.migrate import migrate
+from app_integration.realtime.migrate import upgrade
 from bench import section
 from bench.realtime import crowd
 from relay import migrate as outbox
@@ -90,7 +90,7 @@ def real(folder: Path, options: argparse.Namespace, given: Services) -> Row:
     """Measure two servers, with the outbox, a relay and Kafka between."""
     secret, topic = secrets.token_urlsafe(48), f"bench-{secrets.token_hex(4)}"
     outbox.upgrade(given.database_url)
-    migrate(given.database_url)
+    upgrade(given.database_url)
     with psycopg.connect(given.database_url) as connection:
         connection.execute(
             "select realtime.admit(%s, 'user-' || n) from generate_series(0, %s) n", (ROOM, options.clients)

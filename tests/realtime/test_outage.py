@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 from confluent_kafka.admin import AdminClient
 
-from app_integration.realtime.migrate import migrate
+from app_integration.realtime.migrate import upgrade
 from relay import migrate as outbox
 from relay.local.process import free_port
 from tests import services
@@ -21,7 +21,7 @@ def test_without_its_database_a_server_says_so_and_goes_on_when_it_is_back(
 ) -> None:
     postgres = own_postgres()
     outbox.upgrade(postgres.url())
-    migrate(postgres.url())
+    upgrade(postgres.url())
     world = World(postgres.url(), kafka_brokers, make_topic(), tmp_path)
     ada = world.user()
     room = world.course(ada)

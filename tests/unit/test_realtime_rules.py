@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app_integration.realtime.calls import AFTER, State, Step, after, ending
-from app_integration.realtime.errors import Refusal, UserMistake
 from app_integration.realtime.gate import problem
 from app_integration.realtime.names import ROOM, USER, owner_of, room_of
 from app_integration.realtime.rates import Bucket
 from app_integration.realtime.records import Kind, Malformed, Record, decode, notification
+from app_integration.realtime.refusal import Refusal
 from app_integration.realtime.requests import Candidate, Join, parse
 from app_integration.realtime.settings import from_environment
+from relay.errors import UserMistake
 
 ENOUGH = {
     "DATABASE_URL": "postgresql+psycopg://app:geheim@db/shop",
@@ -131,6 +132,8 @@ def test_settings_are_read_and_sqlalchemys_url_too() -> None:
         ({"DATABASE_URL": "mysql://root:geheim@db"}, "DATABASE_URL"),
         ({"KAFKA_BROKERS": ""}, "KAFKA_BROKERS"),
         ({"JWT_SECRET": "short"}, "JWT_SECRET"),
+        ({"JWT_SECRET_FILE": "/nowhere"}, "JWT_SECRET and JWT_SECRET_FILE are both set"),
+        ({"DATABASE_URL_FILE": "/nowhere"}, "DATABASE_URL and DATABASE_URL_FILE are both set"),
         ({"REALTIME_ORIGINS": "*"}, "REALTIME_ORIGINS"),
         ({"REALTIME_TRANSPORTS": "smoke"}, "REALTIME_TRANSPORTS"),
         ({"REALTIME_POLICY": "os.system('x')"}, "REALTIME_POLICY"),

@@ -1,12 +1,3 @@
--- create_schema
-create schema realtime;
-
--- create_migration: what was applied
-create table realtime.migration (
-    name text primary key,
-    applied_at timestamptz not null default clock_timestamp()
-);
-
 -- create_membership: who may enter which shared room; written by the application as part of what admits or expels
 create table realtime.membership (
     room text not null,
