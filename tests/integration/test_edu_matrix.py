@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -208,7 +209,8 @@ def test_a_large_body_is_refused_also_where_it_does_not_say_its_size(client: htt
 
 def test_who_is_not_logged_in_buys_nothing(edu: Application, client: httpx.Client) -> None:
     visitor = Visitor(client)
-    for token in (None, "x", "x.y.z", make_token(visitor.id, "f" * 40), make_token("no-uuid", SECRET)):
+    expired = make_token(visitor.id, SECRET, lifetime=timedelta(minutes=-1))
+    for token in (None, "x", "x.y.z", expired, make_token(visitor.id, "f" * 40), make_token("no-uuid", SECRET)):
         headers = {"Idempotency-Key": "k"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
         refused = client.post("/api/courses/purchase", json={"courseId": ALGEBRA}, headers=headers)
         problem(refused, 401)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import httpcore
 import pytest
 import trustme
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -21,6 +22,9 @@ from app_integration.workers.settings import WebhookSettings
 from relay.errors import ChoiceError, UserMistake
 from tests.integration.workers.conftest import Connection, Produce, Run, rows, wait_until
 from tests.integration.workers.subscriber import Subscriber
+
+PUBLIC = "93.184.216.34"
+"""An address of somebody else's, which no test calls."""
 
 
 def beside() -> tuple[Any, ...]:
@@ -189,7 +193,7 @@ def test_a_name_that_resolves_to_another_address_in_the_second_look_is_judged_in
         if host != "rebind.example":
             return true(host, *arguments, **named)
         looks.append(host)
-        address = "93.184.216.34" if len(looks) > 1 else "127.0.0.1"
+        address = PUBLIC if len(looks) > 1 else "127.0.0.1"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
@@ -197,6 +201,30 @@ def test_a_name_that_resolves_to_another_address_in_the_second_look_is_judged_in
     assert answer.refused
     # Asked once: what was judged is what would have been connected to.
     assert looks == ["rebind.example"]
+
+
+def test_a_name_that_leads_elsewhere_between_the_judgement_and_the_connection_leads_nobody_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    async def connect(_: Any, host: str, *_arguments: Any, **_named: Any) -> Any:
+        # A name, unlike an address, would be looked up again here. Nobody outside is called by a test.
+        asked.append(host)
+        raise httpcore.ConnectError(f"{host} is not called")
+
+    looks = iter([PUBLIC])
+
+    def once(*_: Any, **_named: Any) -> Any:
+        address = next(looks, "127.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", once)
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    answer = post("https://rebind.example/", allow_private=False, deadline=2.0)
+    # The address that was judged was called, and no name.
+    assert asked == [PUBLIC]
+    assert not answer.taken
 
 
 def test_a_certificate_is_checked_against_the_name_although_the_address_is_connected_to() -> None:
