@@ -84,7 +84,9 @@ class DeadLetters:
         # A producer that waits for an answer might send the letter later, behind the one that follows: a new one.
         self._producer = None
         reason = error.str() if error is not None else "no answer"
-        raise Outage(f"no dead letter could be sent to {topic}: {reason}; is there such a topic?")
+        raise Outage(
+            f"no dead letter could be sent to {topic}: {reason}; is there such a topic, and may it be written?"
+        )
 
 
 def letter_headers(consumer: str, message: Received, failed: Failed) -> list[tuple[str, str | bytes | None]]:
