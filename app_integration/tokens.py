@@ -7,9 +7,11 @@ at which it ends. The subject, `sub`, is the user's id. What is wrong with a tok
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import jwt
+
+from app_integration.variables import read
+from relay.errors import SettingsError
 
 ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "edu-matrix"
@@ -31,10 +33,6 @@ class ExpiredToken(InvalidToken):
     """It was one of ours, and its time is over: its holder needs another."""
 
 
-class InvalidSecret(Exception):
-    """The secret is missing or too short to sign with; the text says what to set."""
-
-
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who somebody is, until when."""
@@ -49,17 +47,12 @@ def load_secret(environ: Mapping[str, str]) -> str:
     """Read the secret from `JWT_SECRET`, or from the file that `JWT_SECRET_FILE` names.
 
     Raises:
-        InvalidSecret: there is none, or it is too short.
+        SettingsError: there is none, there are two, or it is too short to sign with.
     """
-    secret, file = environ.get("JWT_SECRET", ""), environ.get("JWT_SECRET_FILE", "")
-    if not secret and file:
-        try:
-            secret = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidSecret(f"JWT_SECRET_FILE={file} cannot be read: {error}") from None
+    secret = read(environ, "JWT_SECRET") or ""
     if len(secret.encode()) < SHORTEST_SECRET:
         what = f"is shorter than {SHORTEST_SECRET} bytes" if secret else "is not set"
-        raise InvalidSecret(
+        raise SettingsError(
             f"JWT_SECRET {what}; make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))', "
             "and set it as JWT_SECRET, or write it to a file and set JWT_SECRET_FILE"
         )

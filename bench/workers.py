@@ -1,11 +1,13 @@
 """Messages a second that each worker handles, beside a bare consumer loop of the same run: `python -m bench.workers`.
 
 The bare loop consumes the same messages and does nothing with them. The workers run as they run in production, on a
-PostgreSQL and a Kafka of their own with nothing else at work; each line is one instance, one process.
+PostgreSQL and a Kafka of their own with nothing else at work; each line is one instance, one process. With `--docs` the
+table goes into docs/performance.md.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 import threading
 import time
@@ -26,11 +28,13 @@ from app_integration.workers.integrations import worker as integrations
 from app_integration.workers.notifications import worker as notification
 from app_integration.workers.settings import Settings
 from app_integration.workers.worker import Connection
+from bench import section
 from relay import migrate as outbox
 from relay.local.kafka import Kafka
 from relay.local.postgres import Postgres
 
 PARTITIONS, USERS = 4, 1_000
+COMMAND = "python -m bench.workers --docs"
 
 
 def nothing(_connection: Connection, _message: Received) -> None:
@@ -134,26 +138,35 @@ def parts() -> dict[str, Callable[[], Worker]]:
     }
 
 
+def measure(url: str, brokers: str, count: int) -> Iterator[str]:
+    """Measure each worker; give the rows of the table."""
+    with psycopg.connect(url, autocommit=True) as session:
+        for host in ("a", "b"):
+            session.execute(
+                "insert into worker.endpoint (url, secret) values (%s, 'whsec_')", (f"https://{host}.example/",)
+            )
+    yield "| worker | messages/s | bare loop, messages/s | share |\n|---|---|---|---|"
+    for name, make in parts().items():
+        print(f"workers: {name}", file=sys.stderr)
+        few = count if "each" not in name else count // 10
+        worker = make()
+        loop = count / bare(brokers, fill(brokers, worker.name, count), count)
+        topic = fill(brokers, worker.name, few)
+        settings = Settings(database_url=url, kafka_brokers=brokers)
+        rate = few / handled(replace(worker, topics=(topic,)), settings, few)
+        yield f"| {name} | {rate:,.0f} | {loop:,.0f} | {rate / loop:.1%} |"
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser("python -m bench.workers", description="Messages/s of each worker.")
     parser.add_argument("--messages", type=int, default=50_000, help="for each (%(default)s)")
-    count = parser.parse_args().messages
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
+    options = parser.parse_args()
     with services() as (url, brokers):
-        with psycopg.connect(url, autocommit=True) as session:
-            for host in ("a", "b"):
-                session.execute(
-                    "insert into worker.endpoint (url, secret) values (%s, 'whsec_')", (f"https://{host}.example/",)
-                )
-        print("| worker | messages/s | bare loop, messages/s | share |\n|---|---|---|---|")
-        for name, make in parts().items():
-            few = count if "each" not in name else count // 10
-            worker = make()
-            loop = count / bare(brokers, fill(brokers, worker.name, count), count)
-            topic = fill(brokers, worker.name, few)
-            settings = Settings(database_url=url, kafka_brokers=brokers)
-            rate = few / handled(replace(worker, topics=(topic,)), settings, few)
-            print(f"| {name} | {rate:,.0f} | {loop:,.0f} | {rate / loop:.1%} |", flush=True)
+        about = section.about(url)
+        text = "\n".join([*measure(url, brokers, options.messages), "", f"{options.messages:,} messages each. {about}"])
+    section.tell("workers", COMMAND, text, docs=options.docs)
 
 
 if __name__ == "__main__":

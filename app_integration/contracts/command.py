@@ -15,7 +15,7 @@ from app_integration.contracts import schemas
 from app_integration.contracts.registry import MessageType
 from app_integration.contracts.topics import relay_toml
 
-PACKAGES = ("app_integration.contracts",)
+PACKAGES = ("app_integration.contracts", "app_integration.example.events")
 """Where the types are whose schemas are in `docs/events`."""
 
 SETTINGS = Path(__file__).with_name("relay.toml")

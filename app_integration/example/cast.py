@@ -96,7 +96,7 @@ def prepare(running: Services) -> None:
     relay_migrate.upgrade(running.database_url)
     migrate.upgrade(running.database_url)
     worker_migrate.upgrade(running.database_url)
-    realtime_migrate.migrate(running.database_url)
+    realtime_migrate.upgrade(running.database_url)
     known = {"KAFKA_BROKERS": running.kafka_brokers}
     topics.create(loading.load(known, config_file=SETTINGS, needs=("kafka_brokers",)))
 
@@ -133,7 +133,7 @@ class Cast:
         listening = {
             "mailbox": (ports.mails, "/mails", ("--smtp-port", str(ports.smtp), "--port", str(ports.mails))),
             "page": (ports.page, "/api/health", ("--port", str(ports.page))),
-            "realtime": (ports.real_time, "/health", ("--port", str(ports.real_time))),
+            "realtime": (ports.real_time, "/readyz", ("--port", str(ports.real_time))),
         }
         commands = {"mailbox": ("example", "mailbox"), "page": ("example", "serve"), "realtime": ("realtime",)}
         servers = [

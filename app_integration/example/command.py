@@ -12,7 +12,6 @@ from datetime import timedelta
 import uvicorn
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app_integration.errors import ConfigurationError
 from app_integration.example import migrate
 from app_integration.example.database import connect, sessions_of
 from app_integration.example.payments import ProviderUnavailable
@@ -20,7 +19,8 @@ from app_integration.example.purchase import reconcile
 from app_integration.example.sandbox import Sandbox
 from app_integration.example.serve import serve
 from app_integration.example.settings import load
-from app_integration.tokens import InvalidSecret
+from app_integration.variables import database_url
+from relay.errors import RelayError, UserMistake
 
 
 def main(arguments: list[str]) -> int:
@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> int:
     options = _options(arguments)
     try:
         return _run(options)
-    except (ConfigurationError, InvalidSecret) as mistake:
-        return _failed(str(mistake), 2)
+    except RelayError as error:
+        return _failed(str(error), 2 if isinstance(error, UserMistake) else 1)
     except (OperationalError, ProgrammingError) as error:
         return _failed(f"the database refused: {str(error.orig).partition(chr(10))[0]}", 1)
     except ProviderUnavailable as error:
@@ -39,15 +39,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    database_url = os.environ.get("DATABASE_URL", "")
     if options.act == "migrate":
-        migrate.upgrade(database_url)
+        migrate.upgrade(database_url(os.environ))
     elif options.act == "start":
         return _start(options.port)
     elif options.act == "mailbox":
         _mailbox(options.smtp_port, options.port)
     elif options.act == "reconcile":
-        print(f"{asyncio.run(_reconcile(database_url, options.older))} settled")  # noqa: T201
+        print(f"{asyncio.run(_reconcile(database_url(os.environ), options.older))} settled")  # noqa: T201
     else:
         serve(load(os.environ), options.host, options.port)
     return 0
@@ -65,8 +64,8 @@ def _mailbox(smtp_port: int, port: int) -> None:
     uvicorn.run(create_app(smtp_port), host="127.0.0.1", port=port, access_log=False, server_header=False)
 
 
-async def _reconcile(database_url: str, older: float) -> int:
-    engine, other = connect(database_url), connect(database_url)
+async def _reconcile(url: str, older: float) -> int:
+    engine, other = connect(url), connect(url)
     try:
         return await reconcile(sessions_of(engine), Sandbox(other), timedelta(seconds=older))
     finally:

@@ -1,10 +1,9 @@
 """The way to PostgreSQL: one engine for the process, sessions that never expire what they have read, bounded waits."""
 
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from app_integration.errors import ConfigurationError
+from app_integration.variables import libpq_url
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -16,14 +15,9 @@ def sqlalchemy_url(database_url: str) -> URL:
     """Read a URL, whatever driver it names: ours is psycopg.
 
     Raises:
-        ConfigurationError: it is none. It is not repeated, for there may be a password in it.
+        SettingsError: it is none. It is not repeated, for there may be a password in it.
     """
-    try:
-        return make_url(database_url).set(drivername="postgresql+psycopg")
-    except ArgumentError:
-        raise ConfigurationError(
-            "DATABASE_URL is not set, or is no URL; expected postgresql://user:password@host:port/database"
-        ) from None
+    return make_url(libpq_url(database_url)).set(drivername="postgresql+psycopg")
 
 
 def connect(database_url: str, *, pool_size: int = 20) -> AsyncEngine:

@@ -16,7 +16,9 @@ from sqlalchemy.types import Text, Uuid
 
 NEWEST = text("""
 -- newest_messages: ids are time-ordered, so this is the end of an index. Those of one millisecond change places in it,
--- and are shown as they were written
+-- and are shown as they were written. One that is committed late comes in at its place, among those of its time, for
+-- PostgreSQL notes when a row was written and not when it was committed. Behind all that are newer by then it is not
+-- shown, whatever has become of it; `relay show` knows it
 select * from (
     select id, seq, xid::text as xid, topic, key, type, created_at, coalesce(octet_length(payload), 0) as bytes
     from outbox.message order by id desc limit :most

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from app_integration.errors import ConfigurationError
-from app_integration.example.database import sqlalchemy_url
 from app_integration.tokens import load_secret
+from app_integration.variables import database_url
+from relay.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Settings:
     """The application's settings.
 
     Args:
-        database_url: `DATABASE_URL`, the database that has the outbox.
+        database_url: `DATABASE_URL`, or the content of the file `DATABASE_URL_FILE`: the database that has the outbox.
         jwt_secret: `JWT_SECRET`, or the content of the file `JWT_SECRET_FILE`.
         page: `EDU_MATRIX_PAGE`, whether `/api/kafka-example` is there. It shows every message, and lets anybody replay
             and discard: for a machine of one's own.
@@ -30,13 +30,11 @@ def load(environ: Mapping[str, str]) -> Settings:
     """Read the settings.
 
     Raises:
-        ConfigurationError, InvalidSecret: one is missing or cannot be.
+        SettingsError: one is missing or cannot be.
     """
-    database_url = environ.get("DATABASE_URL", "")
-    sqlalchemy_url(database_url)
     page, pool = environ.get("EDU_MATRIX_PAGE", "0"), environ.get("EDU_MATRIX_POOL", "20")
     if page not in {"0", "1"}:
-        raise ConfigurationError(f"EDU_MATRIX_PAGE is {page!r}; allowed are 0 and 1")
+        raise SettingsError(f"EDU_MATRIX_PAGE is {page!r}; allowed are 0 and 1")
     if not pool.isdecimal() or not 1 <= int(pool) <= 1_000:  # noqa: PLR2004 - more than PostgreSQL has by default
-        raise ConfigurationError(f"EDU_MATRIX_POOL is {pool!r}; allowed is a whole number from 1 to 1000")
-    return Settings(database_url, load_secret(environ), page == "1", int(pool))
+        raise SettingsError(f"EDU_MATRIX_POOL is {pool!r}; allowed is a whole number from 1 to 1000")
+    return Settings(database_url(environ), load_secret(environ), page == "1", int(pool))

@@ -16,8 +16,8 @@ from psycopg.rows import class_row
 
 from app_integration import enqueue_many
 from app_integration.realtime.calls import State, Step, after
-from app_integration.realtime.errors import Refusal
 from app_integration.realtime.records import Kind, Record
+from app_integration.realtime.refusal import Refusal
 
 INSERT = """
 -- begin_call

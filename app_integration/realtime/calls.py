@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from app_integration.realtime.errors import Refusal
+from app_integration.realtime.refusal import Refusal
 
 
 class State(StrEnum):

@@ -47,6 +47,11 @@ class Clients:
     def __len__(self) -> int:
         return len(self._by_sid)
 
+    @property
+    def rooms(self) -> int:
+        """How many rooms somebody is in."""
+        return len(self._rooms)
+
     def add(self, client: Client) -> None:
         """Take a connection in; it is in its user's own room from now on."""
         self._by_sid[client.sid] = client

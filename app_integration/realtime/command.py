@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from app_integration.realtime.errors import UserMistake, WorkFailed
+from relay.errors import UserMistake, WorkFailed
 
 
 def main(arguments: list[str]) -> int:
@@ -48,12 +48,9 @@ def _serve(host: str, port: int) -> int:
 
 
 def _migrate() -> int:
-    from app_integration.realtime.migrate import migrate  # noqa: PLC0415 - serving needs none of it
-    from app_integration.realtime.settings import database_url  # noqa: PLC0415
+    from app_integration.realtime.migrate import upgrade  # noqa: PLC0415 - serving needs none of it
+    from app_integration.variables import database_url  # noqa: PLC0415
 
-    url = os.environ.get("DATABASE_URL", "")
-    if not url:
-        raise UserMistake("DATABASE_URL is not set; it needs: postgresql://user:password@host:5432/database")
-    applied = migrate(database_url(url))
-    print(f"applied {', '.join(applied)}" if applied else "the schema realtime is up to date")  # noqa: T201
+    upgrade(database_url(os.environ))
+    print("the real-time schema is current")  # noqa: T201
     return 0

@@ -16,33 +16,32 @@ from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
+import prometheus_client as prometheus
 import psycopg
 import socketio
 import uvicorn
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from app_integration.metrics_port import served
 from app_integration.realtime.clients import Clients
 from app_integration.realtime.desk import Desk
 from app_integration.realtime.dispatch import Dispatch
 from app_integration.realtime.door import Door
 from app_integration.realtime.ephemeral import Ephemeral
-from app_integration.realtime.errors import UserMistake, WorkFailed
 from app_integration.realtime.gate import Application, Event, Gate, Receive, Send
 from app_integration.realtime.keeper import Keeper
+from app_integration.realtime.migrate import MIGRATIONS
 from app_integration.realtime.outlet import Outlet
 from app_integration.realtime.place import Place
 from app_integration.realtime.policy import Enrolment, Policy
 from app_integration.realtime.rooms import Rooms
 from app_integration.realtime.server import Answers, make_server
 from app_integration.realtime.settings import Settings
+from app_integration.realtime.telemetry import Standing, Telemetry
 from app_integration.realtime.topic import Topic
+from relay.errors import UserMistake, WorkFailed
 
 log = logging.getLogger("app_integration.realtime")
-
-MIGRATED = """
--- is_migrated
-select to_regclass('realtime.call_party') is not null
-"""
 
 POOL_SECONDS = 5.0
 """For a connection to become free, and for a statement; then the client is told to try again."""
@@ -60,7 +59,7 @@ async def serve(settings: Settings, host: str, port: int) -> None:
         port: the port; 0 for a free one, which the log tells.
 
     Raises:
-        UserMistake: the database has no schema `realtime`, or the policy cannot be had.
+        UserMistake: the database has no schema `realtime`, or another one, or the policy cannot be had.
         WorkFailed: the database or Kafka does not answer, or the topic can be read no more.
     """
     async with AsyncExitStack() as running:
@@ -70,14 +69,17 @@ async def serve(settings: Settings, host: str, port: int) -> None:
         await asyncio.to_thread(topic.open)
         ephemeral = Ephemeral(settings)
         running.callback(ephemeral.close)
-        server = make_server(settings)
-        outlet = Outlet(server, settings.limits.queue)
-        place = Place(settings, pool, Clients(), outlet, ephemeral, _policy(settings, pool), uuid4())
+        registry = prometheus.CollectorRegistry()
+        telemetry, server = Telemetry(registry), make_server(settings)
+        outlet = Outlet(server, settings.limits.queue, telemetry)
+        place = Place(settings, pool, Clients(), outlet, ephemeral, _policy(settings, pool), telemetry, uuid4())
         door, rooms, desk = Door(place), Rooms(place), Desk(place)
         Answers(server, place, door, rooms, desk)
         keeper, dispatch = Keeper(place, door, desk), Dispatch(place, rooms, desk)
         await keeper.register()
         running.push_async_callback(_retire, keeper)
+        registry.register(_standing(place, keeper, topic))
+        running.enter_context(served(settings.metrics_port, registry, "REALTIME_METRICS_PORT"))
         health = _health(place, keeper, topic)
         listener = _listener(socketio.ASGIApp(server, other_asgi_app=health), settings, host, port)
         await _until_stopped(listener, topic, [dispatch.run(topic), dispatch.run_presence(), keeper.run()])
@@ -133,13 +135,18 @@ async def _database(settings: Settings) -> AsyncIterator[AsyncConnectionPool]:
         await pool.close()
         raise WorkFailed(f"the database does not answer, or refuses: {error}") from None
     async with pool:
-        async with pool.connection() as connection:
-            if await (await connection.execute(MIGRATED)).fetchone() != (True,):
-                raise UserMistake(
-                    "this database has no schema realtime, or an older one; run "
-                    "`python -m app_integration realtime migrate`"
-                )
+        await _demand_schema(pool)
         yield pool
+
+
+async def _demand_schema(pool: AsyncConnectionPool) -> None:
+    async with pool.connection() as connection:
+        try:
+            row = await (await connection.execute(MIGRATIONS.read_revision)).fetchone()
+        except psycopg.Error as error:
+            MIGRATIONS.without_revision(error)
+            row = None
+    MIGRATIONS.judge(row[0] if row else None)
 
 
 def _policy(settings: Settings, pool: AsyncConnectionPool) -> Policy:
@@ -174,15 +181,37 @@ class Listener(uvicorn.Server):
                 log.info("real time is served at http://%s:%d", host, port)
 
 
+def _standing(place: Place, keeper: Keeper, topic: Topic) -> Standing:
+    return Standing(
+        clients=lambda: len(place.clients),
+        rooms=lambda: place.clients.rooms,
+        lag=lambda: topic.lag,
+        kafka_away=lambda: topic.away,
+        database_away=lambda: not keeper.healthy,
+    )
+
+
 def _health(place: Place, keeper: Keeper, topic: Topic) -> Application:
-    async def health(scope: Event, _: Receive, send: Send) -> None:
+    """Answer `/livez` while this program turns, and `/readyz` while clients are served.
+
+    A Kafka that is away is told and not held against the server: clients stay, what they write is stored, and what is
+    stored is announced when Kafka is back; to send them elsewhere would help nobody, for it is away there too.
+    """
+
+    def told(path: str) -> tuple[int, dict[str, Any]]:
+        if path == "/livez":
+            return 200, {"ok": True}
+        if path != "/readyz":
+            return 404, {}
         good = keeper.healthy and not topic.ended.done()
-        told = {"ok": good, "server": place.settings.name, "clients": len(place.clients)}
-        known = scope["type"] == "http" and scope["path"] == "/health"
-        status = 404 if not known else 200 if good else 503
-        headers = [(b"content-type", b"application/json")]
+        state = {"database": keeper.healthy, "kafka": not topic.away, "clients": len(place.clients)}
+        return 200 if good else 503, {"ok": good, "server": place.settings.name, **state}
+
+    async def health(scope: Event, _: Receive, send: Send) -> None:
+        status, body = told(scope["path"]) if scope["type"] == "http" else (404, {})
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(told).encode() if known else b"{}"})
+        await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
     return health
 

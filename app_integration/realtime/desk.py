@@ -13,10 +13,10 @@ from uuid import UUID, uuid4
 from app_integration.realtime import attendance, call_store
 from app_integration.realtime.calls import State, Step, ending
 from app_integration.realtime.clients import Client
-from app_integration.realtime.errors import Refusal
 from app_integration.realtime.names import room_of
 from app_integration.realtime.place import Place
 from app_integration.realtime.records import Kind, Record
+from app_integration.realtime.refusal import Refusal
 from app_integration.realtime.requests import Answer, Candidate, HangUp, Invite
 
 MOST_EARLY = 64

@@ -67,12 +67,17 @@ class Dispatch:
 
     async def tell(self, record: Record) -> None:
         """Tell one record to whom it concerns."""
+        passed_over = self._place.telemetry.records.labels(record.kind.value, "passed over")
         try:
             await self._tell[record.kind](record)
         except (LookupError, TypeError, ValueError) as error:
             log.warning("a record that makes no sense is passed over (%s to %s): %r", record.kind, record.to, error)
+            passed_over.inc()
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("a record is passed over, for the database did not answer (%s): %s", record.to, error)
+            passed_over.inc()
+        else:
+            self._place.telemetry.records.labels(record.kind.value, "told").inc()
 
     async def run_presence(self) -> None:
         """Tell who has come and gone, until cancelled."""

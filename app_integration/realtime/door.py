@@ -19,10 +19,10 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 from app_integration.realtime import attendance, call_store
 from app_integration.realtime.calls import Step
 from app_integration.realtime.clients import Client
-from app_integration.realtime.errors import Refusal
 from app_integration.realtime.names import USER, room_of
 from app_integration.realtime.place import Place
 from app_integration.realtime.rates import Bucket
+from app_integration.realtime.refusal import Refusal
 from app_integration.tokens import ExpiredToken, Identity, InvalidToken, check_token
 
 log = logging.getLogger("app_integration.realtime")
@@ -58,6 +58,7 @@ class Door:
             self._place.clients.add(client)
             await self._arrive(client)
         except Refusal as refusal:
+            self._place.telemetry.refused.labels(refusal.code).inc()
             raise Refused(refusal.message, refusal.error) from None
         self._expire_at(client, identity.expires_at)
 

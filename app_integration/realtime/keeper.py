@@ -8,12 +8,13 @@ again, and nobody is online whom nobody hears.
 
 import asyncio
 import logging
+import math
 import time
 
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from app_integration.realtime import attendance, call_store
+from app_integration.realtime import attendance, call_store, streams
 from app_integration.realtime.calls import Step
 from app_integration.realtime.desk import Desk
 from app_integration.realtime.door import Door
@@ -24,6 +25,7 @@ log = logging.getLogger("app_integration.realtime")
 TIDY_SECONDS = 15.0
 PRUNE_SECONDS = 3600.0
 PLACES_AT_ONCE = 500
+ENTRIES_AT_ONCE = 5_000
 
 
 class Keeper:
@@ -41,7 +43,9 @@ class Keeper:
         self._desk = desk
         self._beaten = 0.0
         self._steady_since = float("inf")
-        self._tidied = self._pruned = time.monotonic()
+        self._tidied = time.monotonic()
+        # Soon after the start, so that a server which is started anew each hour does its part too.
+        self._pruned = float("-inf")
 
     @property
     def healthy(self) -> bool:
@@ -130,3 +134,14 @@ class Keeper:
         async with self._place.pool.connection() as connection:
             await connection.execute(attendance.FORGET_ENDED)
             await call_store.prune(connection)
+        seconds = self._place.settings.retention
+        if not math.isfinite(seconds):
+            return
+        gone = ENTRIES_AT_ONCE
+        while gone == ENTRIES_AT_ONCE:
+            # A transaction each, so that nobody waits for it.
+            async with self._place.pool.connection() as connection:
+                gone = await streams.prune(connection, seconds, ENTRIES_AT_ONCE)
+            if gone:
+                self._place.telemetry.pruned.inc(gone)
+                log.info("%d entries of chats and feeds were old enough to go", gone)

@@ -16,6 +16,7 @@ from engineio import packet as engine
 from socketio import packet as frames
 
 from app_integration.realtime.clients import Client
+from app_integration.realtime.telemetry import Telemetry
 
 log = logging.getLogger("app_integration.realtime")
 
@@ -26,16 +27,18 @@ class Outlet:
     Args:
         server: Socket.IO's.
         queue: packets that may wait for one client.
+        telemetry: counts what is queued, and who is let go.
     """
 
-    def __init__(self, server: socketio.AsyncServer, queue: int) -> None:
+    def __init__(self, server: socketio.AsyncServer, queue: int, telemetry: Telemetry) -> None:
         self._server = server
         self._queue = queue
+        self._telemetry = telemetry
         self._closing: set[asyncio.Task[None]] = set()
 
     async def send(self, clients: Iterable[Client], event: str, body: Any) -> None:
         """Send an event to clients."""
-        packet = None
+        packet, sent = None, 0
         for client in clients:
             packet = packet or _packet(event, body)
             if client.socket.closed or client.socket.closing:
@@ -44,9 +47,13 @@ class Outlet:
                 log.warning(
                     "a client of user %s is too slow (%d packets wait), and is let go", client.user_id, self._queue
                 )
+                self._telemetry.dropped.inc()
                 self.drop(client)
                 continue
             await client.socket.send(packet)
+            sent += 1
+        if sent:
+            self._telemetry.sent.labels(event).inc(sent)
 
     def end(self, client: Client, event: str, body: Any) -> None:
         """Tell a client why, and end its connection after what is queued for it."""

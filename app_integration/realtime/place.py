@@ -10,6 +10,7 @@ from app_integration.realtime.ephemeral import Ephemeral
 from app_integration.realtime.outlet import Outlet
 from app_integration.realtime.policy import Policy
 from app_integration.realtime.settings import Settings
+from app_integration.realtime.telemetry import Telemetry
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class Place:
     outlet: Outlet
     ephemeral: Ephemeral
     policy: Policy
+    telemetry: Telemetry
     server_id: UUID
 
     def renew(self) -> None:

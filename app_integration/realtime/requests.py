@@ -10,8 +10,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from app_integration.realtime.errors import Refusal
 from app_integration.realtime.names import ROOM, USER
+from app_integration.realtime.refusal import Refusal
 
 LONGEST_TEXT = 4_000
 """Characters of a chat message."""

@@ -12,11 +12,11 @@ from psycopg_pool import PoolTimeout
 
 from app_integration.realtime import attendance, streams
 from app_integration.realtime.clients import Client, Room
-from app_integration.realtime.errors import Refusal
 from app_integration.realtime.live import TooBusy
 from app_integration.realtime.names import owner_of
 from app_integration.realtime.place import Place
 from app_integration.realtime.records import STREAMS, Kind, Record
+from app_integration.realtime.refusal import Refusal
 from app_integration.realtime.requests import PAGE, History, InRoom, Join, Say
 
 log = logging.getLogger("app_integration.realtime")

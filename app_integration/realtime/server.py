@@ -18,9 +18,9 @@ from app_integration.realtime.attendance import ServerEnded
 from app_integration.realtime.clients import Client
 from app_integration.realtime.desk import Desk
 from app_integration.realtime.door import Door
-from app_integration.realtime.errors import Refusal
 from app_integration.realtime.gate import ADMITTED
 from app_integration.realtime.place import Place
+from app_integration.realtime.refusal import Refusal
 from app_integration.realtime.requests import parse
 from app_integration.realtime.rooms import Rooms
 from app_integration.realtime.settings import Settings
@@ -112,10 +112,13 @@ class Answers:
         except Exception:
             log.exception("%s of user %s was not done, by a fault of this program", event, client.user_id)
             error = Refusal("internal", "it went wrong here, and is in the log").error
+        self._place.telemetry.refused.labels(error["code"]).inc()
         return {"ok": False, "error": error}
 
     async def _act(self, client: Client, event: str, arguments: tuple[Any, ...]) -> Answer:
         if event not in self._actions:
             raise Refusal("unknown_event", f"{event!r:.60} is none of {', '.join(self._actions)}")
         model, action = self._actions[event]
-        return await action(client, parse(model, arguments))
+        answer = await action(client, parse(model, arguments))
+        self._place.telemetry.requests.labels(event).inc()
+        return answer

@@ -1,6 +1,7 @@
 """What a server is told, from the environment; every mistake is told at once, by the name of its variable. Pure."""
 
 import json
+import math
 import os
 import re
 import socket
@@ -9,12 +10,16 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from app_integration.contracts.topics import KAFKA_TOPICS
-from app_integration.realtime.errors import UserMistake
-from app_integration.tokens import InvalidSecret, load_secret
+from app_integration.tokens import load_secret
+from app_integration.variables import database_url
+from relay import duration
+from relay.errors import SettingsError
 
 T = TypeVar("T")
 
 TRANSPORTS = ("websocket", "polling")
+
+FOREVER = "forever"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Settings:
         heartbeat_seconds: between two signs of life.
         dead_after_seconds: of silence, others end this server.
         ring_seconds: a call rings for.
+        retention: seconds that entries of chats and feeds are kept; infinite for ever.
+        metrics_port: where Prometheus finds `/metrics`, on 127.0.0.1; None for nowhere.
         limits: of clients.
     """
 
@@ -66,6 +73,8 @@ class Settings:
     heartbeat_seconds: float = 2.0
     dead_after_seconds: float = 8.0
     ring_seconds: float = 30.0
+    retention: float = 365 * 86_400.0
+    metrics_port: int | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -76,13 +85,13 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         environ: variables; `DATABASE_URL`, `KAFKA_BROKERS`, `JWT_SECRET` and those that begin with `REALTIME_`.
 
     Raises:
-        UserMistake: some are missing or malformed, or begin with `REALTIME_` and mean nothing; the text names each.
+        SettingsError: some are missing or malformed, or begin with `REALTIME_` and mean nothing; the text names each.
     """
     reading = _Reading(environ)
     given: dict[str, Any] = {
-        "database_url": reading.needed("DATABASE_URL", "postgresql://user:password@host:5432/database", database_url),
-        "kafka_brokers": reading.needed("KAFKA_BROKERS", "host:port, several with commas", str),
-        "secret": reading.secret(),
+        "database_url": reading.told(database_url),
+        "kafka_brokers": reading.needed("KAFKA_BROKERS", "host:port, several with commas"),
+        "secret": reading.told(load_secret),
         "name": reading.read("REALTIME_NAME", "1 to 100 printable characters", _name),
         "topic": reading.read("REALTIME_TOPIC", "the name of a topic in Kafka", str),
         "kafka": reading.read(
@@ -96,12 +105,14 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
             "REALTIME_DEAD_AFTER_SECONDS", "a number from 0.3 to 600", _number(0.3, 600)
         ),
         "ring_seconds": reading.read("REALTIME_RING_SECONDS", "a number from 1 to 600", _number(1, 600)),
+        "retention": reading.read("REALTIME_RETENTION", f"{FOREVER}, or {duration.ALLOWED}", _retention),
+        "metrics_port": reading.read("REALTIME_METRICS_PORT", "a port, 1 to 65535", _port),
         "limits": Limits(**reading.limits()),
     }
     reading.finish()
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     if settings.dead_after_seconds < 3 * settings.heartbeat_seconds:
-        raise UserMistake(
+        raise SettingsError(
             f"REALTIME_DEAD_AFTER_SECONDS is {settings.dead_after_seconds:g}, less than three times "
             f"REALTIME_HEARTBEAT_SECONDS ({settings.heartbeat_seconds:g}): one late heartbeat would end a server"
         )
@@ -125,20 +136,15 @@ class _Reading:
             self._wrong.append(f"{name} is {text!r:.80}; allowed: {allowed}")
             return None
 
-    def needed(self, name: str, allowed: str, make: Callable[[str], str]) -> str:
+    def needed(self, name: str, allowed: str) -> str:
         if not self._environ.get(name):
             self._wrong.append(f"{name} is not set; it needs: {allowed}")
-        # Not through `read`, which would show the password of a URL that is wrong.
-        try:
-            return make(self._environ.get(name) or "")
-        except ValueError:
-            self._wrong.append(f"{name} is not what it should be: {allowed}")
-            return ""
+        return self._environ.get(name, "")
 
-    def secret(self) -> str:
+    def told(self, make: Callable[[Mapping[str, str]], str]) -> str:
         try:
-            return load_secret(self._environ)
-        except InvalidSecret as error:
+            return make(self._environ)
+        except SettingsError as error:
             self._wrong.append(str(error))
             return ""
 
@@ -158,15 +164,7 @@ class _Reading:
             if name.startswith("REALTIME_") and name not in self._known:
                 self._wrong.append(f"{name} means nothing here; known are {', '.join(sorted(self._known))}")
         if self._wrong:
-            raise UserMistake("\n".join(self._wrong))
-
-
-def database_url(text: str) -> str:
-    """Turn a URL, SQLAlchemy's or libpq's, into libpq's."""
-    url = re.sub(r"^postgresql\+[a-z0-9]+://", "postgresql://", text)
-    if text and not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError(text)
-    return url
+            raise SettingsError("\n".join(self._wrong))
 
 
 def _name(text: str) -> str:
@@ -194,6 +192,16 @@ def _transports(text: str) -> tuple[str, ...]:
     if not set(transports) <= set(TRANSPORTS):
         raise ValueError(text)
     return transports
+
+
+def _retention(text: str) -> float:
+    return math.inf if text == FOREVER else float(duration.seconds(text))
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(_number(1, 65_535)(text))
 
 
 def _policy(text: str) -> str:

@@ -59,6 +59,14 @@ where room = %(room)s and stream = %(stream)s and sequence > %(sequence)s
 order by sequence limit %(limit)s
 """
 
+PRUNE = """
+-- prune_entries: their numbers are never given again, for `realtime.stream` keeps the last one; several servers do this
+delete from realtime.entry where ctid in (
+    select ctid from realtime.entry where created_at < clock_timestamp() - make_interval(secs => %(seconds)s)
+    limit %(most)s for update skip locked
+)
+"""
+
 CONTENT_TYPE = "text/plain; charset=utf-8"
 """What is said is text and nothing else, whatever it looks like; whoever shows it escapes it."""
 
@@ -158,3 +166,8 @@ async def between(connection: "AsyncConnection[Any]", room: str, stream: str, nu
     cursor = connection.cursor(row_factory=namedtuple_row)
     asked = {"room": room, "stream": stream, "sequence": numbers.start - 1, "limit": len(numbers)}
     return [entry_of(stream, row) for row in await (await cursor.execute(AFTER, asked)).fetchall()]
+
+
+async def prune(connection: "AsyncConnection[Any]", seconds: float, most: int) -> int:
+    """Delete entries that are older than so many seconds, at most so many; return how many."""
+    return (await connection.execute(PRUNE, {"seconds": seconds, "most": most})).rowcount

@@ -19,9 +19,9 @@ from uuid import uuid4
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from app_integration.contact import Contact
-from app_integration.realtime.errors import WorkFailed
 from app_integration.realtime.records import Malformed, Record, decode
 from app_integration.realtime.settings import Settings
+from relay.errors import WorkFailed
 
 log = logging.getLogger("app_integration.realtime")
 
@@ -60,6 +60,10 @@ class Topic:
         """The offset that is read next, of each partition."""
         self._contact = Contact(REFRESH_SECONDS, AGAIN_SECONDS, TRIES)
         self._complained = float("-inf")
+        self.lag: dict[int, int] = {}
+        """How many records of each partition are not read yet, as far as the last fetch knows."""
+        self.away = False
+        """Whether Kafka did not answer when it was last asked."""
         self.ended: asyncio.Future[None] = loop.create_future()
         """Done when the thread has ended; with its exception, if that was not asked for."""
         self._properties: dict[str, Any] = {
@@ -150,8 +154,17 @@ class Topic:
         records = [record for message in messages if (record := self._record(message)) is not None]
         if records:
             self._hand_over(records)
+        self.lag = self._behind()
         if self._contact.time_to_ask():
             self._refresh()
+
+    def _behind(self) -> dict[int, int]:
+        behind = {}
+        for number, offset in self._next.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._name, number), cached=True)
+            if offset >= 0 and high >= 0:
+                behind[number] = max(0, high - offset)
+        return behind
 
     def _hand_over(self, records: list[Record]) -> None:
         put = asyncio.run_coroutine_threadsafe(self._batches.put(records), self._loop)
@@ -165,11 +178,13 @@ class Topic:
         try:
             fresh = sorted(self._find(ANSWER_SECONDS) - self._next.keys())
         except KafkaException as error:
+            self.away = True
             self._complain("kafka does not say which partitions there are", error.args[0].str())
             if self._contact.lost():
                 self._read_anew()
             return
         self._contact.heard()
+        self.away = False
         if fresh:
             self._consumer.incremental_assign([TopicPartition(self._name, at, OFFSET_BEGINNING) for at in fresh])
             self._next |= dict.fromkeys(fresh, OFFSET_BEGINNING)

@@ -78,11 +78,12 @@ def migrate(
     yes: Annotated[bool, typer.Option("--yes", help="Needed with --down: it deletes the audit log too.")] = False,
 ) -> None:
     """Bring the workers' schema in PostgreSQL to this version."""
+    from app_integration.variables import database_url
     from app_integration.workers import migrate as migrations
 
     if down and not yes:
         raise UserMistake("--down deletes inboxes, notifications, counts, webhooks and the audit log; add --yes")
-    (migrations.downgrade if down else migrations.upgrade)(command_line.database_url())
+    (migrations.downgrade if down else migrations.upgrade)(database_url(os.environ))
     typer.echo("the workers' tables are gone" if down else "the workers' schema is current")
 
 
@@ -109,22 +110,50 @@ def dead(consumer: Consumer, json: Json = False) -> None:
     typer.echo(f"{len(found)} dead messages of {consumer}")
 
 
+Ids = Annotated[list[str] | None, typer.Option("--id", help="A message's ce_id; may be repeated.")]
+Everything = Annotated[bool, typer.Option("--all", help="All dead messages of this worker.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")]
+
+
 @app.command()
-def replay(
-    consumer: Consumer,
-    ids: Annotated[list[str] | None, typer.Option("--id", help="A message's ce_id; may be repeated.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All dead messages of this worker.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")] = False,
-) -> None:
+def replay(consumer: Consumer, ids: Ids = None, everything: Everything = False, dry_run: DryRun = False) -> None:
     """Have dead messages handled again, with all their attempts before them."""
     from app_integration.workers import operate
 
-    if bool(ids) == everything:
-        raise UserMistake("say which: --id ID, as often as needed, or --all")
+    chosen = _chosen(ids, everything)
     with command_line.session() as connection:
         if dry_run:
-            count = len(operate.dead(connection, consumer, ids or None))
+            count = len(operate.dead(connection, consumer, chosen))
         else:
-            count = operate.replay(connection, consumer, ids or None)
+            count = operate.replay(connection, consumer, chosen)
     told = "would be handled again; nothing was changed" if dry_run else "are handled again by a running worker"
     typer.echo(f"{count} messages of {consumer} {told}")
+
+
+@app.command()
+def discard(
+    consumer: Consumer,
+    why: Annotated[str, typer.Option("--why", help="Is kept with each, and who did it.")],
+    ids: Ids = None,
+    everything: Everything = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Give dead messages up for good: their copies go, and they are never handled."""
+    from app_integration.workers import operate
+
+    chosen = _chosen(ids, everything)
+    if not why.strip() or not why.isprintable():
+        raise UserMistake(f"--why is {why!r}; allowed: a reason in a line, which is kept")
+    with command_line.session() as connection:
+        if dry_run:
+            count = len(operate.dead(connection, consumer, chosen))
+        else:
+            count = operate.discard(connection, consumer, why, chosen)
+    told = "would be discarded; nothing was changed" if dry_run else "are discarded"
+    typer.echo(f"{count} messages of {consumer} {told}")
+
+
+def _chosen(ids: list[str] | None, everything: bool) -> list[str] | None:
+    if bool(ids) == everything:
+        raise UserMistake("say which: --id ID, as often as needed, or --all")
+    return ids or None

@@ -30,24 +30,14 @@ def run(commands: typer.Typer, name: str, arguments: list[str]) -> int:
     return 0
 
 
-def database_url() -> str:
-    """Read DATABASE_URL, or the file that DATABASE_URL_FILE names.
-
-    Raises:
-        SettingsError: it is not set, or no address of a PostgreSQL.
-    """
-    from app_integration.workers.settings import DatabaseSettings
-
-    return DatabaseSettings.load(os.environ).database_url
-
-
 def session() -> "Connection":
     """Open a session for an operator's command, where the schema is current."""
+    from app_integration.variables import database_url
     from app_integration.workers import database, migrate
     from app_integration.workers.verdict import Outage
 
     try:
-        connection = database.connect(database_url(), "operator")
+        connection = database.connect(database_url(os.environ), "operator")
     except Outage as outage:
         raise WorkFailed(str(outage)) from None
     try:

@@ -15,6 +15,7 @@ from types import FrameType
 
 import prometheus_client as prometheus
 
+from app_integration.metrics_port import served
 from app_integration.workers import database, migrate
 from app_integration.workers.dead_letter import DeadLetters
 from app_integration.workers.group import Group
@@ -52,8 +53,7 @@ def run(worker: Worker, settings: Settings, *, stop: Flag | None = None, beside:
         demand_schema(settings)
         registry = prometheus.CollectorRegistry()
         telemetry = Telemetry(worker.name, registry)
-        if settings.metrics_port is not None:
-            running.enter_context(_served(settings.metrics_port, registry))
+        running.enter_context(served(settings.metrics_port, registry, "WORKER_METRICS_PORT"))
         for start in beside:
             running.enter_context(start(settings, registry))
         group = _join(worker, settings)
@@ -87,20 +87,6 @@ def _join(worker: Worker, settings: Settings) -> Group:
         if type(error).__name__ != "KafkaException":
             raise
         raise SettingsError(f"librdkafka refuses the properties WORKER_KAFKA_…: {error}") from None
-
-
-@contextmanager
-def _served(port: int, registry: prometheus.CollectorRegistry) -> Iterator[None]:
-    try:
-        server, thread = prometheus.start_http_server(port, "127.0.0.1", registry)
-    except OSError as error:
-        raise SettingsError(f"WORKER_METRICS_PORT is {port}, which cannot be opened on 127.0.0.1: {error}") from None
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextmanager

@@ -7,10 +7,9 @@ transaction loses it within two minutes, so that the one that has its partitions
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
+from app_integration.variables import where
 from app_integration.workers.verdict import Outage, say
-from relay.errors import SettingsError
 
 PIN = """
 -- pin_session: an effect that a crash could undo after its offset was committed would be lost; whoever chose `local` or
@@ -52,29 +51,3 @@ def connect(database_url: str, name: str) -> "psycopg.Connection[Any]":
             connection.close()
         raise Outage(f"the database at {where(database_url)} refuses a session: {say(error)}") from None
     return connection
-
-
-def libpq_url(url: str) -> str:
-    """Turn a URL as SQLAlchemy writes it into one as libpq reads it, and refuse what is neither.
-
-    Raises:
-        SettingsError: it is no address of a PostgreSQL. The text shows no part of it: there may be a password in it.
-    """
-    scheme, found, rest = url.partition("://")
-    if scheme in ("postgresql", "postgresql+psycopg", "postgresql+asyncpg", "postgres") and found:
-        try:
-            conninfo_to_dict(f"postgresql://{rest}")
-        except psycopg.ProgrammingError:
-            pass  # libpq's own words would quote it
-        else:
-            return f"postgresql://{rest}"
-    raise SettingsError(
-        "DATABASE_URL is not what it should be; allowed: postgresql://user:password@host:5432/database, with special "
-        "characters percent-encoded"
-    )
-
-
-def where(database_url: str) -> str:
-    """Name the place that a URL points at, without its password."""
-    parts = conninfo_to_dict(database_url)
-    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from app_integration.contracts.topics import DEAD
 from app_integration.workers.received import Received
 from app_integration.workers.verdict import Failed, Outage
 from app_integration.workers.worker import Worker
@@ -26,8 +27,6 @@ LOCKED: dict[str, Any] = {
     "message.timeout.ms": 10_000,
     "message.max.bytes": 100_000_000,
 }
-
-SUFFIX = ".dead"
 
 SECONDS = 15.0
 """How long Kafka is waited for; above the message's own timeout, so that there is always an answer."""
@@ -57,7 +56,7 @@ class DeadLetters:
         def answered(error: KafkaError | None, _: Message) -> None:
             answers.append(error)
 
-        topic = f"{message.topic}{SUFFIX}"
+        topic = f"{message.topic}{DEAD}"
         producer = self._producer = self._producer or Producer({**self._properties, **LOCKED})
         try:
             producer.produce(
@@ -85,7 +84,9 @@ class DeadLetters:
         # A producer that waits for an answer might send the letter later, behind the one that follows: a new one.
         self._producer = None
         reason = error.str() if error is not None else "no answer"
-        raise Outage(f"no dead letter could be sent to {topic}: {reason}; is there such a topic?")
+        raise Outage(
+            f"no dead letter could be sent to {topic}: {reason}; is there such a topic, and may it be written?"
+        )
 
 
 def letter_headers(consumer: str, message: Received, failed: Failed) -> list[tuple[str, str | bytes | None]]:

@@ -1,4 +1,4 @@
-"""What an operator asks and does about dead messages: look, and have them handled again."""
+"""What an operator asks and does about dead messages: look, have them handled again, or give them up for good."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +28,19 @@ with chosen as (
 )
 update worker.inbox i set outcome = 'retrying', handled_at = clock_timestamp()
 from due where i.ce_id = due.ce_id and i.consumer = due.consumer and i.replay = due.replay
+"""
+
+DISCARD = """
+-- discard_dead: the copies go, the inbox keeps who did it and why; a repeat is skipped like that of a handled one
+with gone as (
+    delete from worker.held
+    where consumer = %(consumer)s and dead_at is not null and (%(ids)s::text[] is null or ce_id = any(%(ids)s))
+    returning consumer, ce_id, replay, error
+)
+update worker.inbox i
+set outcome = 'discarded', handled_at = clock_timestamp(),
+    error = left('discarded by ' || session_user || ': ' || %(why)s || '; it had failed: ' || gone.error, 1000)
+from gone where i.ce_id = gone.ce_id and i.consumer = gone.consumer and i.replay = gone.replay
 """
 
 
@@ -74,3 +87,21 @@ def replay(connection: Connection, consumer: str, ids: Sequence[str] | None = No
     with connection.transaction():
         dead(connection, consumer, ids)
         return connection.execute(REPLAY, {"consumer": consumer, "ids": None if ids is None else list(ids)}).rowcount
+
+
+def discard(connection: Connection, consumer: str, why: str, ids: Sequence[str] | None = None) -> int:
+    """Give dead messages up for good; return how many. What is left of one are its inbox row and its dead letter.
+
+    Args:
+        connection: a session; all of it is one transaction.
+        consumer: whose.
+        why: is kept with each, with the role's name.
+        ids: which; None for all.
+
+    Raises:
+        ChoiceError: one of the ids is of none. Nothing was changed.
+    """
+    with connection.transaction():
+        dead(connection, consumer, ids)
+        chosen = {"consumer": consumer, "ids": None if ids is None else list(ids), "why": why}
+        return connection.execute(DISCARD, chosen).rowcount

@@ -1,25 +1,23 @@
 """What can be set for workers, by the environment alone: names, defaults, limits; every check of a setting is here.
 
 Guarantees: an error names the variable, what was found and what is allowed, and all that is wrong is told at once.
-What is secret may stand in a file that `<VARIABLE>_FILE` names, and is in no `repr` and no error.
+What is secret may stand in a file that `<VARIABLE>_FILE` names (`app_integration.variables`), and is in no `repr` and
+no error.
 """
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from app_integration.workers import database
+from app_integration.variables import ALLOWED_URL, FILE, libpq_url, read
 from app_integration.workers.group import LOCKED
 from relay import duration
 from relay.errors import SettingsError
 
 KAFKA = "WORKER_KAFKA_"
 """Begins the name of a variable that sets a property of librdkafka: WORKER_KAFKA_SASL_PASSWORD is `sasl.password`."""
-
-FILE = "_FILE"
 
 TOPIC = r"^[a-zA-Z0-9._-]{0,249}$"
 """What Kafka takes as a topic's name; or nothing."""
@@ -94,7 +92,7 @@ class DatabaseSettings(_FromEnvironment):
     database_url: str = _setting(
         ...,
         "DATABASE_URL",
-        "postgresql://user:password@host:5432/database, special characters percent-encoded",
+        ALLOWED_URL,
         repr=False,
     )
 
@@ -102,7 +100,7 @@ class DatabaseSettings(_FromEnvironment):
     @classmethod
     def _is_postgresql(cls, url: str) -> str:
         try:
-            return database.libpq_url(url)
+            return libpq_url(url)
         except SettingsError:
             raise ValueError from None
 
@@ -198,15 +196,8 @@ class SecretSettings(_FromEnvironment):
 
 
 def _value(environ: Mapping[str, str], variable: str, problems: list[str]) -> str | None:
-    """Read a variable, or the file that it names; an empty one counts as not set."""
-    value, path = environ.get(variable) or None, environ.get(variable + FILE)
-    if not path:
-        return value
-    if value is not None:
-        problems.append(f"{variable} and {variable}{FILE} are both set; one of them must go")
-        return value
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{variable}{FILE} is {path!r}, which cannot be read: {error}")
+        return read(environ, variable)
+    except SettingsError as error:
+        problems.append(str(error))
         return None

@@ -19,7 +19,8 @@ from pathlib import Path
 import psycopg
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from app_integration.realtime.migrate import migrate
+from app_integration.realtime.migrate import upgrade
+from bench import section
 from bench.realtime import crowd
 from relay import migrate as outbox
 from relay.bench.latency import percentile
@@ -29,6 +30,7 @@ from relay.local.services import Services, services
 REPOSITORY = Path(__file__).parents[2]
 ROOM = "course:1"
 PATIENCE = 300.0
+COMMAND = "python -m bench.realtime --docs"
 Row = tuple[str, list[float], int]
 
 
@@ -38,24 +40,40 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--messages", type=int, default=100)
     parser.add_argument("--per-second", type=float, default=2.0)
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
-        rows = [bare(folder, options)]
-        given = services(folder, os.environ.get("DATABASE_URL", ""), os.environ.get("KAFKA_BROKERS", ""))
-        rows.append(real(folder, options, running.enter_context(given)))
-    load = os.getloadavg()[0]
-    print(f"{options.clients} clients, {options.messages} messages, {options.per_second:g}/s, load {load:.1f}")
-    for name, latencies, expected in rows:
-        print(f"{name:<34} {len(latencies)}/{expected} received, {told(latencies)}")
+        given = running.enter_context(
+            services(folder, os.environ.get("DATABASE_URL", ""), os.environ.get("KAFKA_BROKERS", ""))
+        )
+        about = section.about(given.database_url)
+        rows = [bare(folder, options), real(folder, options, given)]
+    section.tell("realtime", COMMAND, table(rows, options, about), docs=options.docs)
 
 
-def told(latencies: list[float]) -> str:
-    """Write the figures of a run."""
+def table(rows: list[Row], options: argparse.Namespace, about: str) -> str:
+    """Write the figures of both, and how many times the bare one's ours are."""
+    (_, reference, _), (_, latencies, _) = rows
+    ratio = [percentile(latencies, percent) / percentile(reference, percent) for percent in (50, 99)]
+    return "\n".join(
+        [
+            "| from send to receive | receipts | p50 | p99 | slowest |\n|---|---|---|---|---|",
+            *map(_row, rows),
+            f"| ratio | | {ratio[0]:.2f} | {ratio[1]:.2f} | |",
+            "",
+            f"{options.clients:,} clients, {options.messages} messages at {options.per_second:g}/s. {about}",
+        ]
+    )
+
+
+def _row(row: Row) -> str:
+    name, latencies, expected = row
     middle, high = percentile(latencies, 50), percentile(latencies, 99)
-    return f"p50 {middle:.1f} ms, p99 {high:.1f} ms, max {max(latencies):.1f} ms"
+    received = f"{len(latencies):,} of {expected:,}"
+    return f"| {name} | {received} | {middle:.1f} ms | {high:.1f} ms | {max(latencies):.1f} ms |"
 
 
 def bare(folder: Path, options: argparse.Namespace) -> Row:
@@ -65,14 +83,14 @@ def bare(folder: Path, options: argparse.Namespace) -> Row:
         command = [sys.executable, "-m", "bench.realtime.bare", str(port)]
         url = f"http://127.0.0.1:{port}"
         running.enter_context(process(command, folder / "bare.log", url + "/socket.io/?EIO=4"))
-        return measure("bare Socket.IO, 1 process", [url], "x" * 32, options)
+        return measure("bare Socket.IO, one process, nothing stored", [url], "x" * 32, options)
 
 
 def real(folder: Path, options: argparse.Namespace, given: Services) -> Row:
     """Measure two servers, with the outbox, a relay and Kafka between."""
     secret, topic = secrets.token_urlsafe(48), f"bench-{secrets.token_hex(4)}"
     outbox.upgrade(given.database_url)
-    migrate(given.database_url)
+    upgrade(given.database_url)
     with psycopg.connect(given.database_url) as connection:
         connection.execute(
             "select realtime.admit(%s, 'user-' || n) from generate_series(0, %s) n", (ROOM, options.clients)
@@ -101,8 +119,8 @@ def real(folder: Path, options: argparse.Namespace, given: Services) -> Row:
             port = free_port()
             command = [sys.executable, "-m", "app_integration", "realtime", "--port", str(port)]
             urls.append(f"http://127.0.0.1:{port}")
-            running.enter_context(process(command, folder / f"{number}.log", urls[-1] + "/health", environment))
-        return measure("2 servers, outbox, relay, Kafka", urls, secret, options)
+            running.enter_context(process(command, folder / f"{number}.log", urls[-1] + "/readyz", environment))
+        return measure("two servers, stored, outbox, relay, Kafka", urls, secret, options)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def test_it_needs_nothing_shows_everything_and_leaves_nothing(example: Example, 
         assert client.get("/api/kafka-example").status_code == 200
         ada = Visitor(client)
         assert ada.buy().status_code == 201
-        assert httpx.get(f"{real_time}/health", timeout=60).json()["ok"]
+        assert httpx.get(f"{real_time}/readyz", timeout=60).json()["ok"]
         wait(lambda: len(httpx.get(f"{mails}/mails", timeout=60).json()) == 2, "two mails")
         for what, (query, expected) in EFFECTS.items():
             values = (ada.id,) if "%s" in query else ()

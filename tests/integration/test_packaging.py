@@ -70,10 +70,12 @@ def test_wheel_carries_every_migration(wheel: Path) -> None:
     assert {f"relay/migrations/{path.relative_to(MIGRATIONS)}" for path in sources} <= files(wheel)
 
 
-def test_wheel_carries_the_migrations_of_real_time(wheel: Path) -> None:
-    folder = ROOT / "app_integration" / "realtime" / "migrations"
-    assert {f"app_integration/realtime/migrations/{path.name}" for path in folder.glob("*.sql")} <= files(wheel)
-    assert any(folder.glob("*.sql"))
+@pytest.mark.parametrize("part", ["workers", "realtime", "example"])
+def test_wheel_carries_the_migrations_of_edu_matrix(wheel: Path, part: str) -> None:
+    folder = ROOT / "app_integration" / part / "migrations"
+    sources = {path.relative_to(ROOT).as_posix() for path in folder.rglob("*") if path.suffix in {".py", ".sql"}}
+    assert len(sources) >= 4
+    assert sources <= files(wheel)
 
 
 def test_wheel_carries_nothing_compiled(wheel: Path) -> None:

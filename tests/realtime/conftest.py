@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from app_integration.realtime.migrate import migrate
+from app_integration.realtime.migrate import upgrade
 from relay.local.postgres import Postgres
 from tests import services
 from tests.realtime.world import Server, World
@@ -17,7 +17,7 @@ from tests.realtime.world import Server, World
 def realtime_database(postgres: Postgres, migrated: str) -> Iterator[str]:
     """A database with the outbox and the schema `realtime`."""
     name = services.create_database(postgres, migrated)
-    migrate(postgres.url(name))
+    upgrade(postgres.url(name))
     yield postgres.url(name)
     services.drop_database(postgres, name)
 

@@ -33,8 +33,8 @@ def realtime(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[
 
 
 def test_the_schema_is_made_once_and_only_beside_an_outbox(database: str, empty_database: str) -> None:
-    assert "applied 0001_realtime.sql" in realtime("migrate", DATABASE_URL=database).stdout
-    assert "up to date" in realtime("migrate", DATABASE_URL=database).stdout
+    for _ in range(2):
+        assert realtime("migrate", DATABASE_URL=database).stdout == "the real-time schema is current\n"
     refused = realtime("migrate", DATABASE_URL=empty_database)
     assert (refused.returncode, "relay migrate" in refused.stderr) == (2, True)
     # As an application would: admitted with what makes it right, or not at all.

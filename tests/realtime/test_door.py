@@ -219,7 +219,7 @@ def test_a_malformed_frame_ends_its_connection_and_nothing_else(world: World, se
             # Whoever it was is forgotten, in memory and in the database.
             await client.ask("chat:send", room=room, text="still here")
             await client.told("chat", text="still here")
-        async with aiohttp.ClientSession() as session, session.get(servers[0].url + "/health") as answer:
+        async with aiohttp.ClientSession() as session, session.get(servers[0].url + "/readyz") as answer:
             assert (answer.status, (await answer.json())["ok"]) == (200, True)
 
     asyncio.run(vandalise())

@@ -24,8 +24,10 @@ from app_integration.contracts import (
     command,
     relay_toml,
     schemas,
+    topics,
 )
 from app_integration.payload import serialise
+from app_integration.workers.catalogue import CATALOGUE, find
 from relay.loading import load
 from tests.command import REPOSITORY, environment
 
@@ -44,9 +46,21 @@ def test_what_is_checked_in_is_what_is_generated() -> None:
 
 def test_the_relay_takes_the_settings_and_knows_every_topic() -> None:
     settings = load({}, config_file=command.SETTINGS, needs=())
-    assert set(settings.topics) == set(KafkaTopic) == set(PLANS)
+    dead = {f"{topic}.dead" for topic in topics.CONSUMED}
+    assert set(settings.topics) == {*KafkaTopic, *dead}
+    assert set(KafkaTopic) == set(PLANS)
     assert settings.topics["audit-logs"].config["retention.ms"] == str(90 * 86_400_000)
     assert tomllib.loads(relay_toml())["topics"]["email-queue"]["on_failure"] == "skip"
+
+
+def test_each_topic_that_a_worker_consumes_has_one_for_its_dead_letters() -> None:
+    smtp = {"SMTP_HOST": "mail.example", "SMTP_FROM": "mail@edu.example"}
+    consumed = [topic for name in CATALOGUE for topic in find(name)(smtp)[0].topics]
+    settings = load({}, config_file=command.SETTINGS, needs=())
+    assert sorted(consumed) == sorted(topics.CONSUMED)
+    # A letter is the largest message that its topic takes, and its reason besides.
+    sizes = {settings.topics[f"{topic}{topics.DEAD}"].config["max.message.bytes"] for topic in consumed}
+    assert sizes == {str(2 * 2**20)}
 
 
 def field(name: str, **change: Any) -> Callable[[Any], None]:

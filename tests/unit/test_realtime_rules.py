@@ -1,6 +1,7 @@
 """The pure parts of real time: rates, records, calls, frames and settings."""
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -8,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app_integration.realtime.calls import AFTER, State, Step, after, ending
-from app_integration.realtime.errors import Refusal, UserMistake
 from app_integration.realtime.gate import problem
 from app_integration.realtime.names import ROOM, USER, owner_of, room_of
 from app_integration.realtime.rates import Bucket
 from app_integration.realtime.records import Kind, Malformed, Record, decode, notification
+from app_integration.realtime.refusal import Refusal
 from app_integration.realtime.requests import Candidate, Join, parse
 from app_integration.realtime.settings import from_environment
+from relay.errors import UserMistake
 
 ENOUGH = {
     "DATABASE_URL": "postgresql+psycopg://app:geheim@db/shop",
@@ -116,6 +118,9 @@ def test_settings_are_read_and_sqlalchemys_url_too() -> None:
     settings = from_environment({**ENOUGH, "REALTIME_LIMIT_BURST": "7", "REALTIME_LIMIT_QUEUE": "30"})
     assert settings.database_url == "postgresql://app:geheim@db/shop"
     assert (settings.limits.burst, settings.limits.queue) == (7, 30)
+    assert (settings.retention, settings.metrics_port) == (365 * 86_400, None)
+    assert from_environment({**ENOUGH, "REALTIME_RETENTION": "forever"}).retention == math.inf
+    assert from_environment({**ENOUGH, "REALTIME_RETENTION": "90d"}).retention == 90 * 86_400
     assert "geheim" not in repr(settings)
     assert ENOUGH["JWT_SECRET"] not in repr(settings)
 
@@ -127,12 +132,17 @@ def test_settings_are_read_and_sqlalchemys_url_too() -> None:
         ({"DATABASE_URL": "mysql://root:geheim@db"}, "DATABASE_URL"),
         ({"KAFKA_BROKERS": ""}, "KAFKA_BROKERS"),
         ({"JWT_SECRET": "short"}, "JWT_SECRET"),
+        ({"JWT_SECRET_FILE": "/nowhere"}, "JWT_SECRET and JWT_SECRET_FILE are both set"),
+        ({"DATABASE_URL_FILE": "/nowhere"}, "DATABASE_URL and DATABASE_URL_FILE are both set"),
         ({"REALTIME_ORIGINS": "*"}, "REALTIME_ORIGINS"),
         ({"REALTIME_TRANSPORTS": "smoke"}, "REALTIME_TRANSPORTS"),
         ({"REALTIME_POLICY": "os.system('x')"}, "REALTIME_POLICY"),
         ({"REALTIME_KAFKA": "[1]"}, "REALTIME_KAFKA"),
         ({"REALTIME_RING_SECONDS": "nan"}, "REALTIME_RING_SECONDS"),
         ({"REALTIME_LIMIT_QUEUE": "0"}, "REALTIME_LIMIT_QUEUE"),
+        ({"REALTIME_RETENTION": "a while"}, "REALTIME_RETENTION"),
+        ({"REALTIME_METRICS_PORT": "0"}, "REALTIME_METRICS_PORT"),
+        ({"REALTIME_METRICS_PORT": "nine"}, "REALTIME_METRICS_PORT"),
         ({"REALTIME_HEARTBEET_SECONDS": "1"}, "REALTIME_HEARTBEET_SECONDS"),
         ({"REALTIME_DEAD_AFTER_SECONDS": "3"}, "REALTIME_DEAD_AFTER_SECONDS"),
     ],

@@ -7,7 +7,8 @@ from typing import Any
 import jwt
 import pytest
 
-from app_integration.tokens import InvalidSecret, InvalidToken, check_token, load_secret, make_token
+from app_integration.tokens import InvalidToken, check_token, load_secret, make_token
+from relay.errors import SettingsError
 
 SECRET = "s" * 32
 NOW = datetime.now(UTC)
@@ -55,10 +56,11 @@ def test_a_token_with_another_user_put_in_is_refused() -> None:
 def test_the_secret_is_set_or_in_a_file_and_long_enough(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(SECRET + "\n")
+    file.chmod(0o600)
     assert load_secret({"JWT_SECRET": SECRET}) == load_secret({"JWT_SECRET_FILE": str(file)}) == SECRET
     bad: list[dict[str, Any]] = [{}, {"JWT_SECRET": "short"}, {"JWT_SECRET_FILE": str(tmp_path / "none")}]
     for environ in bad:
-        with pytest.raises(InvalidSecret) as refused:
+        with pytest.raises(SettingsError) as refused:
             load_secret(environ)
         assert "JWT_SECRET" in str(refused.value)
         assert "short\n" not in str(refused.value)

@@ -1,15 +1,5 @@
-"""How Alembic runs the application's migrations: on the connection that `app_integration.example.migrate` hands over.
+"""How Alembic runs the migrations of the schema `edu_matrix`; the rest is in `app_integration.migrations`."""
 
-The version table is the application's own, so that its migrations and those of the outbox, which are in the same
-database, never meet.
-"""
+from app_integration.migrations import run
 
-from alembic import context
-
-SCHEMA = "edu_matrix"
-
-connection = context.config.attributes["connection"]
-connection.exec_driver_sql(f"create schema if not exists {SCHEMA}")
-context.configure(connection=connection, version_table="schema_version", version_table_schema=SCHEMA)
-with context.begin_transaction():
-    context.run_migrations()
+run("edu_matrix")

@@ -90,6 +90,49 @@ def enable(endpoint: Id) -> None:
     typer.echo(f"endpoint {endpoint} is enabled")
 
 
+@app.command(epilog="The new secret is made here and shown once, or read from WEBHOOK_SECRET or WEBHOOK_SECRET_FILE.")
+def rotate(
+    endpoint: Id,
+    overlap: Annotated[
+        str, typer.Option("--overlap", help="How long deliveries are signed with the old secret too: 24h, 7d, 0.")
+    ] = "24h",
+) -> None:
+    """Give an endpoint another secret; 0 as overlap where the old one is known to somebody else."""
+    from app_integration.workers.integrations import endpoints
+    from app_integration.workers.settings import SecretSettings
+    from relay import duration
+
+    try:
+        seconds = duration.seconds(overlap)
+    except ValueError:
+        raise UserMistake(f"--overlap is {overlap!r}; allowed: {duration.ALLOWED}") from None
+    secret = SecretSettings.load(os.environ).secret or None
+    with command_line.session() as connection:
+        made = endpoints.rotate(connection, endpoint, overlap=seconds, secret=secret)
+    typer.echo(f"endpoint {endpoint} has another secret; the old one is good for another {duration.text(seconds)}")
+    if secret is None:
+        typer.echo(f"secret (not shown again): {made}")
+
+
+@app.command()
+def remove(
+    endpoint: Id, yes: Annotated[bool, typer.Option("--yes", help="Needed where deliveries are pending.")] = False
+) -> None:
+    """Forget an endpoint, with all that was for it."""
+    from app_integration.workers.integrations import endpoints
+
+    with command_line.session() as connection, connection.transaction():
+        pending = endpoints.remove(connection, endpoint, dry_run=not yes)
+        if pending and not yes:
+            raise UserMistake(
+                f"{pending} deliveries for endpoint {endpoint} are pending and would never be made; add --yes, or "
+                "`webhook disable` keeps them"
+            )
+        if not yes:
+            endpoints.remove(connection, endpoint)
+    typer.echo(f"endpoint {endpoint} is removed, and {pending} deliveries with it that were not made")
+
+
 @app.command()
 def replay(
     endpoint: Id,

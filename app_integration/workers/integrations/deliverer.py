@@ -112,7 +112,7 @@ class Deliverer:
 
     async def _post(self, due: Due) -> Answer:
         try:
-            headers = signature.headers(due.id, int(time.time()), due.body, due.secret)
+            headers = signature.headers(due.id, int(time.time()), due.body, due.secrets)
         except ValueError as error:
             return Answer(None, str(error))
         return await self._poster.post(due.url, headers, due.body, allow_private=due.allow_private)

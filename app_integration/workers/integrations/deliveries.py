@@ -33,7 +33,10 @@ returning e.id
 
 NEXT = """
 -- next_delivery: of a queue that is claimed and not disabled since
-select d.seq, d.ce_id, d.body, d.attempts, e.url, e.secret, e.allow_private, e.failures,
+select d.seq, d.ce_id, d.body, d.attempts, e.url,
+       e.secret || array(select r.secret from worker.retired_secret r
+                         where r.endpoint = e.id and r.until > clock_timestamp() order by r.until desc),
+       e.allow_private, e.failures,
        coalesce(extract(epoch from clock_timestamp() - e.failing_since), 0)::float8
 from worker.delivery d join worker.endpoint e on e.id = d.endpoint
 where d.endpoint = %(endpoint)s and e.disabled_at is null and e.due_at <= clock_timestamp()
@@ -85,6 +88,11 @@ where ctid in (select ctid from worker.delivery
                where created_at < clock_timestamp() - make_interval(secs => %(retention)s) limit 5000)
 """
 
+PRUNE_SECRETS = """
+-- prune_retired_secrets
+delete from worker.retired_secret where until < clock_timestamp()
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -95,7 +103,8 @@ class Due:
     body: bytes
     attempts: int
     url: str
-    secret: str
+    secrets: list[str]
+    """The endpoint's, the newest first."""
     allow_private: bool
     failures: int
     failing_for: float
@@ -129,5 +138,6 @@ async def release(session: Session, endpoint: int) -> None:
 
 
 async def prune(session: Session, retention: float) -> int:
-    """Delete deliveries that are older than `retention` seconds; return how many."""
+    """Delete secrets whose time is over, and deliveries older than `retention` seconds; return how many of these."""
+    await session.execute(PRUNE_SECRETS)
     return (await session.execute(PRUNE, {"retention": retention})).rowcount

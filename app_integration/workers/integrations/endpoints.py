@@ -1,4 +1,4 @@
-"""Endpoints as an operator deals with them: add, list, disable, enable, replay. Each call is one transaction."""
+"""Endpoints as operators deal with them: add, list, disable, enable, rotate, replay, remove. One transaction each."""
 
 import socket
 from collections.abc import Sequence
@@ -38,6 +38,27 @@ ENABLE = """
 update worker.endpoint
 set disabled_at = null, disabled_why = null, failing_since = null, failures = 0, due_at = clock_timestamp()
 where id = %(id)s and disabled_at is not null
+"""
+
+RETIRE = """
+-- retire_secret: it stays good for so long; those before it no longer than that
+with earlier as (
+    update worker.retired_secret set until = least(until, clock_timestamp() + make_interval(secs => %(overlap)s))
+    where endpoint = %(id)s
+)
+insert into worker.retired_secret (endpoint, secret, until)
+select id, secret, clock_timestamp() + make_interval(secs => %(overlap)s) from worker.endpoint
+where id = %(id)s for no key update
+"""
+
+ROTATE = """
+-- rotate_secret
+update worker.endpoint set secret = %(secret)s where id = %(id)s
+"""
+
+REMOVE = """
+-- remove_endpoint: with all that was for it
+delete from worker.endpoint where id = %(id)s
 """
 
 EXISTS = """
@@ -135,6 +156,48 @@ def enable(connection: Connection, id: int) -> None:  # noqa: A002 - the column
         ChoiceError: there is none, or it is enabled already.
     """
     _change(connection, ENABLE, id, "enabled")
+
+
+def rotate(connection: Connection, id: int, *, overlap: float, secret: str | None = None) -> str:  # noqa: A002 - the column
+    """Give an endpoint another secret; return it, which is told this once.
+
+    Deliveries are signed with the new one from now on, and with the one before too while they overlap, so that the
+    subscriber can take the new one into use at any moment of it.
+
+    Args:
+        connection: a session.
+        id: the endpoint.
+        overlap: seconds that the one before stays good; 0 where it is known to somebody else.
+        secret: `whsec_…`; a new one unless given.
+
+    Raises:
+        ChoiceError: there is no such endpoint.
+        UserMistake: the secret is none.
+    """
+    chosen = secret or new_secret()
+    try:
+        key_of(chosen)
+    except ValueError as error:
+        raise UserMistake(f"the secret of endpoint {id} was not changed: {error}") from None
+    with connection.transaction():
+        _demand(connection, id)
+        connection.execute(RETIRE, {"id": id, "overlap": overlap})
+        connection.execute(ROTATE, {"id": id, "secret": chosen})
+    return chosen
+
+
+def remove(connection: Connection, id: int, *, dry_run: bool = False) -> int:  # noqa: A002 - the column
+    """Forget an endpoint, with all that was for it; return how many deliveries are never made for that.
+
+    Raises:
+        ChoiceError: there is none.
+    """
+    with connection.transaction():
+        _demand(connection, id)
+        pending = next(one.pending for one in endpoints(connection) if one.id == id)
+        if not dry_run:
+            connection.execute(REMOVE, {"id": id})
+        return pending
 
 
 def replay(

@@ -7,6 +7,7 @@ import base64
 import binascii
 import hmac
 import secrets
+from collections.abc import Sequence
 
 PREFIX = "whsec_"
 
@@ -34,19 +35,23 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def headers(identity: str, timestamp: int, body: bytes, secret: str) -> dict[str, str]:
+def headers(identity: str, timestamp: int, body: bytes, keys: Sequence[str]) -> dict[str, str]:
     """Make the three headers of a delivery.
 
     Args:
         identity: of the event, the same for every attempt: `webhook-id`.
         timestamp: of this attempt, in seconds since 1970.
         body: exactly what is sent.
-        secret: the endpoint's.
+        keys: the endpoint's secret, and those that it had before and that are still good: one signature by each,
+            separated by spaces (the same specification, "Webhook Headers"), of which one must fit.
+
+    Raises:
+        ValueError: one is no secret.
     """
     signed = f"{identity}.{timestamp}.".encode() + body
-    digest = hmac.digest(key_of(secret), signed, "sha256")
+    digests = [hmac.digest(key_of(secret), signed, "sha256") for secret in keys]
     return {
         "webhook-id": identity,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests),
     }

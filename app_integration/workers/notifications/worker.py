@@ -1,6 +1,7 @@
 """The worker `notification`: one commit stores what a user is told and enqueues it for the real-time side.
 
-So a user who is there sees it at once, and one who comes later finds it; neither happens without the other.
+So a user who is there sees it at once, and one who comes later finds it; neither happens without the other. The record
+is made where real-time servers have theirs from (`app_integration.realtime.records`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,8 @@ from uuid import NAMESPACE_OID, uuid5
 
 from app_integration import NewMessage, enqueue_many
 from app_integration.contracts import KAFKA_TOPICS, Notification
+from app_integration.realtime.names import USER
+from app_integration.realtime.records import notification
 from app_integration.workers.contract import read
 from app_integration.workers.received import Received
 from app_integration.workers.worker import Connection, Worker
@@ -35,7 +38,9 @@ def store_many(connection: Connection, messages: Sequence[Received]) -> None:
     read_ones = [(message, read(message, Notification, KAFKA_TOPICS.NOTIFICATION_QUEUE)) for message in messages]
     with connection.cursor() as cursor:
         cursor.executemany(STORE, [_row(message, told) for message, told in read_ones])
-    enqueue_many(connection, [_push(message, told) for message, told in read_ones])
+    # Who has no name that the real-time side takes cannot be connected there, and finds it when they come.
+    present = [(message, told) for message, told in read_ones if USER.fullmatch(told.user_id)]
+    enqueue_many(connection, [_push(message, told) for message, told in present])
 
 
 def _row(message: Received, told: Notification) -> dict[str, Any]:
@@ -51,7 +56,6 @@ def _row(message: Received, told: Notification) -> dict[str, Any]:
 
 def _push(message: Received, told: Notification) -> NewMessage:
     """Make the record that real-time servers show the user, in each of their tabs."""
-    room = f"user:{told.user_id}"
     body = {
         "id": message.id,
         "type": told.type,
@@ -59,14 +63,8 @@ def _push(message: Received, told: Notification) -> NewMessage:
         "message": told.message,
         "createdAt": message.time,
     }
-    return NewMessage(
-        topic=KAFKA_TOPICS.REALTIME_EVENTS.value,
-        payload={"kind": "notification", "to": room, "body": body},
-        key=room,
-        type="realtime.notification",
-        # The same for a repeat, so that whoever shows it can tell.
-        id=uuid5(NAMESPACE_OID, f"notification {message.id} {message.replay}"),
-    )
+    # The same identity for a repeat, so that whoever shows it can tell.
+    return notification(told.user_id, body, id=uuid5(NAMESPACE_OID, f"notification {message.id} {message.replay}"))
 
 
 def start(_environ: Mapping[str, str]) -> tuple[Worker, Sequence[Any]]:

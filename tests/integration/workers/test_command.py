@@ -10,13 +10,13 @@ from typing import Protocol
 import psycopg
 import pytest
 
-from app_integration.workers import Reject, Worker
+from app_integration.workers import Received, Reject, Worker, operate
 from app_integration.workers import command as worker_command
 from app_integration.workers.audit import command as audit_command
 from app_integration.workers.integrations import command as webhook_command
 from app_integration.workers.integrations import endpoints
 from tests.command import environment
-from tests.integration.workers.conftest import Connection, Produce, Run, rows, wait_until
+from tests.integration.workers.conftest import Connection, Produce, Run, rows, wait_until, way
 
 
 class Command(Protocol):
@@ -76,7 +76,12 @@ def test_the_schema_is_made_twice_and_taken_away_only_on_purpose(empty_database:
         ("worker", ["run", "nowhere"], "names no worker"),
         ("worker", ["run", "json:loads"], "not an app_integration.workers.Worker"),
         ("worker", ["replay", "email"], "say which: --id ID"),
+        ("worker", ["discard", "email", "--why", "spam"], "say which: --id ID"),
+        ("worker", ["discard", "email", "--all", "--why", " "], "a reason in a line"),
         ("webhook", ["replay", "1"], "say which: --dead"),
+        ("webhook", ["remove", "1"], "there is no endpoint 1"),
+        ("webhook", ["rotate", "1"], "there is no endpoint 1"),
+        ("webhook", ["rotate", "1", "--overlap", "soon"], "--overlap is 'soon'; allowed: a whole number"),
         ("audit", ["verify", "--expect", "x"], "--expect is 'x'"),
     ],
 )
@@ -103,6 +108,36 @@ def test_dead_messages_are_shown_counted_and_replayed(
     assert command("worker", "dead", "test").stdout.endswith("1 dead messages of test\n")
 
 
+def test_a_discarded_message_is_never_handled_and_it_is_known_who_discarded_it_and_why(
+    topic: str, session: Connection, produce: Produce, run: Run, command: Command
+) -> None:
+    handled: list[str] = []
+
+    def reject(_: object, message: Received) -> None:
+        handled.append(message.id)
+        if message.value == b"poison":
+            raise Reject("never")
+
+    poison, other = produce(topic, b"poison"), produce(topic, b"poison")
+    with run(Worker("test", (topic,), reject)):
+        wait_until(lambda: rows(session, "select count(*) from worker.held where dead_at is not null") == [(2,)])
+        dry = command("worker", "discard", "test", "--all", "--why", "spam", "--dry-run")
+        assert dry.stdout == "2 messages of test would be discarded; nothing was changed\n"
+        done = command("worker", "discard", "test", "--id", poison, "--why", "spam")
+        assert done.stdout == "1 messages of test are discarded\n"
+        assert command("worker", "discard", "test", "--id", poison, "--why", "again").returncode == 2
+        # It comes once more, as after a crash of the relay, and is passed over.
+        produce(topic, b"poison", id=poison)
+        last = produce(topic, b"good")
+        wait_until(lambda: last in handled)
+    assert handled.count(poison) == 1
+    ((consumer, outcome, _, error),) = way(session, poison)
+    assert (consumer, outcome) == ("test", "discarded")
+    assert error.startswith("discarded by ")
+    assert error.endswith(": spam; it had failed: never")
+    assert [one.id for one in operate.dead(session, "test")] == [other]
+
+
 def test_webhooks_are_added_listed_and_disabled_and_a_private_one_is_refused(
     session: Connection, command: Command
 ) -> None:
@@ -115,6 +150,14 @@ def test_webhooks_are_added_listed_and_disabled_and_a_private_one_is_refused(
     assert ("disabled: test" in listed, "whsec_" in listed) == (True, False)
     assert command("webhook", "enable", "1").returncode == 0
     assert endpoints.endpoints(session)[0].disabled_at is None
+    rotated = command("webhook", "rotate", "1", "--overlap", "7d").stdout
+    assert ("good for another 7d" in rotated, "whsec_" in rotated) == (True, True)
+    session.execute("insert into worker.delivery (endpoint, ce_id, type, body) values (1, 'x', 'y.v1', '')")
+    refused = command("webhook", "remove", "1")
+    assert (refused.returncode, "1 deliveries for endpoint 1 are pending" in refused.stderr) == (2, True)
+    assert command("webhook", "remove", "1", "--yes").stdout.endswith("and 1 deliveries with it that were not made\n")
+    assert endpoints.endpoints(session) == []
+    assert rows(session, "select count(*) from worker.delivery") == [(0,)]
 
 
 def test_a_broken_audit_log_is_named_and_ends_with_1(session: Connection, command: Command) -> None:

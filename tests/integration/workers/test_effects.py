@@ -11,6 +11,7 @@ import pytest
 from psycopg import errors, sql
 from sqlalchemy import create_engine
 
+from app_integration.realtime.records import Kind, decode
 from app_integration.workers import Worker
 from app_integration.workers.analytics import worker as analytics
 from app_integration.workers.analytics.rollups import daily, hourly
@@ -43,9 +44,11 @@ def test_a_notification_is_stored_and_pushed_in_one_commit_and_can_be_read(
 
     first, second = tell("u1", "First", "2026-01-01T00:00:00Z"), tell("u1", "Second", "2026-01-02T00:00:00Z")
     other = tell("u2", "Other", "2026-01-01T00:00:00Z")
+    # The real-time side has no such name: it is stored, and there is nobody to push it to.
+    away = tell("Zoë at home", "Kept", "2026-01-01T00:00:00Z")
     produce(topic, b"again", key="u1", id=first)
     with run(on(topic, notification.start)):
-        wait_until(lambda: outcomes(session, [first, second, other]) == {"handled"})
+        wait_until(lambda: outcomes(session, [first, second, other, away]) == {"handled"})
     pushed = rows(session, "select topic, key, type, convert_from(payload, 'UTF8') from outbox.message order by seq")
     assert {(one[0], one[1], one[2]) for one in pushed} == {
         ("realtime-events", "user:u1", "realtime.notification"),
@@ -54,6 +57,9 @@ def test_a_notification_is_stored_and_pushed_in_one_commit_and_can_be_read(
     assert len(pushed) == 3
     shown = next(json.loads(one[3]) for one in pushed if json.loads(one[3])["body"]["id"] == second)
     assert (shown["kind"], shown["to"], shown["body"]["title"]) == ("notification", "user:u1", "Second")
+    # What real-time servers make of it is what was meant.
+    assert decode(next(one[3] for one in pushed if second in one[3])).kind is Kind.NOTIFICATION
+    assert rows(session, "select title from worker.notification where user_id = 'Zoë at home'") == [("Kept",)]
 
     with create_engine(url.replace("postgresql://", "postgresql+psycopg://")).begin() as connection:
         listed = connection.execute(notifications("u1")).mappings().all()
@@ -192,21 +198,27 @@ def test_a_workers_role_needs_no_more_than_the_migration_gave_it(
         wait_until(lambda: outcomes(session, [bad]) == {"dead"})
 
 
-@pytest.mark.parametrize("start", [notification.start, analytics.start, audit.start, integrations.start])
+GOOD: dict[Any, tuple[str, dict[str, str]]] = {
+    notification.start: ("notification", {"userId": "u", "type": "news", "title": "t", "message": "m"}),
+    analytics.start: ("analytics_event", {"userId": "u", "event": "seen", "occurredAt": "2026-01-01T00:00:00Z"}),
+    audit.start: ("audit_entry", {"userId": "u", "action": "done", "resource": "thing"}),
+    integrations.start: ("user_registered", {"userId": "u", "email": "a@example.com", "userType": "student"}),
+}
+"""Of each worker: the name of a message that it takes, and one."""
+
+
+@pytest.mark.parametrize("start", GOOD, ids=lambda start: GOOD[start][0])
 def test_nonsense_on_any_topic_is_dead_with_its_reason_and_what_follows_is_handled(
     topic: str, session: Connection, produce: Produce, run: Run, start: Callable[..., Any]
 ) -> None:
     values = (b"", b"{", b"[]", b"\xff", b"{}", b'{"a":' * 5000, None)
-    type_ = {
-        notification.start: "notification",
-        analytics.start: "analytics_event",
-        audit.start: "audit_entry",
-        integrations.start: "user_registered",
-    }[start]
+    type_, good = GOOD[start]
     ids = [produce(topic, value, key="k", ce_type=f"{type_}.v1") for value in values]
     future = produce(topic, b"{}", key="k", ce_type=f"{type_}.v2")
+    after = produce(topic, json.dumps(good).encode(), key="k", ce_type=f"{type_}.v1")
     with run(on(topic, start)):
         wait_until(lambda: outcomes(session, [*ids, future]) == {"dead"})
+        wait_until(lambda: outcomes(session, [after]) == {"handled"})
     assert "future-version" in way(session, future)[0][3]
     assert {way(session, one)[0][3].partition(":")[0] for one in ids} == {"malformed", "invalid"}
     assert rows(session, "select count(*) from worker.held where dead_at is not null") == [(len(ids) + 1,)]

@@ -9,9 +9,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import httpcore
 import pytest
 import trustme
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from app_integration.workers.integrations import endpoints
 from app_integration.workers.integrations.deliverer import delivering
@@ -21,6 +22,9 @@ from app_integration.workers.settings import WebhookSettings
 from relay.errors import ChoiceError, UserMistake
 from tests.integration.workers.conftest import Connection, Produce, Run, rows, wait_until
 from tests.integration.workers.subscriber import Subscriber
+
+PUBLIC = "93.184.216.34"
+"""An address of somebody else's, which no test calls."""
 
 
 def beside() -> tuple[Any, ...]:
@@ -117,6 +121,33 @@ def test_what_is_refused_is_tried_again_and_a_gone_endpoint_disabled_until_an_op
         endpoints.enable(session, endpoint)
 
 
+def test_while_secrets_overlap_either_fits_and_then_the_new_one_alone(
+    topic: str, session: Connection, produce: Produce, run: Run
+) -> None:
+    with Subscriber() as one:
+        endpoint, first = endpoints.add(session, one.url, allow_private=True)
+        second = endpoints.rotate(session, endpoint, overlap=3600)
+        with run(replace(integrations(), topics=(topic,)), beside=beside()):
+            registered(produce, topic)
+            wait_until(lambda: len(one.posts) == 1)
+            # Leaked: neither of those before is good for another moment.
+            third = endpoints.rotate(session, endpoint, overlap=0)
+            registered(produce, topic)
+            wait_until(lambda: len(one.posts) == 2)
+    for secret, taken in ((first, [True, False]), (second, [True, False]), (third, [False, True])):
+        assert [fits(secret, headers, body) for headers, body in one.posts] == taken
+    with pytest.raises(UserMistake, match="was not changed: the secret is none"):
+        endpoints.rotate(session, endpoint, overlap=0, secret="whsec_short")
+
+
+def fits(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    try:
+        Webhook(secret).verify(body.decode(), headers)
+    except WebhookVerificationError:
+        return False
+    return True
+
+
 def test_an_endpoint_in_our_own_network_is_refused_when_it_is_added_and_when_it_is_called(
     topic: str, session: Connection, produce: Produce, run: Run
 ) -> None:
@@ -162,7 +193,7 @@ def test_a_name_that_resolves_to_another_address_in_the_second_look_is_judged_in
         if host != "rebind.example":
             return true(host, *arguments, **named)
         looks.append(host)
-        address = "93.184.216.34" if len(looks) > 1 else "127.0.0.1"
+        address = PUBLIC if len(looks) > 1 else "127.0.0.1"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
@@ -170,6 +201,30 @@ def test_a_name_that_resolves_to_another_address_in_the_second_look_is_judged_in
     assert answer.refused
     # Asked once: what was judged is what would have been connected to.
     assert looks == ["rebind.example"]
+
+
+def test_a_name_that_leads_elsewhere_between_the_judgement_and_the_connection_leads_nobody_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    async def connect(_: Any, host: str, *_arguments: Any, **_named: Any) -> Any:
+        # A name, unlike an address, would be looked up again here. Nobody outside is called by a test.
+        asked.append(host)
+        raise httpcore.ConnectError(f"{host} is not called")
+
+    looks = iter([PUBLIC])
+
+    def once(*_: Any, **_named: Any) -> Any:
+        address = next(looks, "127.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", once)
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    answer = post("https://rebind.example/", allow_private=False, deadline=2.0)
+    # The address that was judged was called, and no name.
+    assert asked == [PUBLIC]
+    assert not answer.taken
 
 
 def test_a_certificate_is_checked_against_the_name_although_the_address_is_connected_to() -> None:

@@ -51,6 +51,7 @@ def test_properties_of_the_client_are_set_by_variables() -> None:
 def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("geheim\n")
+    file.chmod(0o600)
     given = {"SMTP_HOST": "mail", "SMTP_FROM": "a@example.com", "SMTP_PASSWORD_FILE": str(file)}
     settings = SmtpSettings.load(given)
     assert settings.password == "geheim"

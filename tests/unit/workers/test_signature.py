@@ -16,7 +16,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def test_the_official_vector() -> None:
-    assert headers("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}', SECRET) == {
+    assert headers("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}', [SECRET]) == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
@@ -28,10 +28,18 @@ def test_the_reference_library_takes_what_was_signed_and_nothing_that_was_change
     identity: object, document: dict[str, str]
 ) -> None:
     secret, body = new_secret(), json.dumps(document)
-    signed = headers(str(identity), int(datetime.now(UTC).timestamp()), body.encode(), secret)
+    signed = headers(str(identity), int(datetime.now(UTC).timestamp()), body.encode(), [secret])
     assert Webhook(secret).verify(body, signed) == document
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(body + " ", signed)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(new_secret()).verify(body, signed)
+
+
+def test_of_two_secrets_that_overlap_a_subscriber_with_either_is_served() -> None:
+    old, new, body = new_secret(), new_secret(), '{"test": 1}'
+    signed = headers("msg_1", int(datetime.now(UTC).timestamp()), body.encode(), [new, old])
+    assert Webhook(old).verify(body, signed) == Webhook(new).verify(body, signed) == {"test": 1}
     with pytest.raises(WebhookVerificationError):
         Webhook(new_secret()).verify(body, signed)
 

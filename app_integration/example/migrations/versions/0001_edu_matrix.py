@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from app_integration.migrations import execute
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -14,14 +16,9 @@ HERE = Path(__file__).with_suffix("")
 
 def upgrade() -> None:
     """Make them."""
-    _run("up.sql")
+    execute(op, HERE / "up.sql")
 
 
 def downgrade() -> None:
     """Take them away, with all that is in them."""
-    _run("down.sql")
-
-
-def _run(name: str) -> None:
-    script = (HERE / name).read_text(encoding="utf-8")
-    op.get_bind().exec_driver_sql(script, execution_options={"no_parameters": True})
+    execute(op, HERE / "down.sql")

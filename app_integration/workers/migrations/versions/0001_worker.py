@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from app_integration.migrations import execute
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -17,14 +19,8 @@ PARTS = ("inbox", "notification", "analytics", "audit", "webhook", "rights")
 
 def upgrade() -> None:
     for part in PARTS:
-        run(part)
+        execute(op, HERE / f"{part}.sql")
 
 
 def downgrade() -> None:
-    run("down")
-
-
-def run(part: str) -> None:
-    """Execute a script as it stands: no colon or percent sign in it is a parameter."""
-    script = (HERE / f"{part}.sql").read_text(encoding="utf-8")
-    op.get_bind().exec_driver_sql(script, execution_options={"no_parameters": True})
+    execute(op, HERE / "down.sql")

@@ -13,7 +13,7 @@ create table worker.inbox (
     error      text,
     handled_at timestamptz not null default clock_timestamp(),
     primary key (ce_id, consumer, replay),
-    constraint outcome_is_known check (outcome in ('handled', 'retrying', 'waiting', 'dead'))
+    constraint outcome_is_known check (outcome in ('handled', 'retrying', 'waiting', 'dead', 'discarded'))
 );
 
 -- create_inbox_handled_at: rows are written in the order of time, so a BRIN finds what is old and costs nothing to keep

@@ -21,7 +21,7 @@ begin
         grant select, insert, update, delete on worker.inbox, worker.held, worker.notification to outbox_worker;
         grant select, insert, update on worker.analytics_hourly, worker.analytics_daily to outbox_worker;
         grant select, insert on worker.audit_entry to outbox_worker;
-        grant select, insert, update, delete on worker.endpoint, worker.delivery to outbox_worker;
+        grant select, insert, update, delete on worker.endpoint, worker.retired_secret, worker.delivery to outbox_worker;
         grant select on worker.schema_version to outbox_worker;
     end if;
 end

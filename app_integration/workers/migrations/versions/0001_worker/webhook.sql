@@ -15,6 +15,14 @@ create table worker.endpoint (
     claimed_until timestamptz not null default '-infinity'
 );
 
+-- create_retired_secret: what deliveries are signed with besides, until a subscriber has taken the new one into use
+create table worker.retired_secret (
+    endpoint bigint      not null references worker.endpoint on delete cascade,
+    secret   text        not null,
+    until    timestamptz not null
+);
+create index retired_secret_endpoint on worker.retired_secret (endpoint);
+
 -- create_delivery: an event for an endpoint, with the very bytes that are sent and signed
 create table worker.delivery (
     seq          bigint      not null generated always as identity primary key,

@@ -1,12 +1,3 @@
--- create_schema
-create schema realtime;
-
--- create_migration: what was applied
-create table realtime.migration (
-    name text primary key,
-    applied_at timestamptz not null default clock_timestamp()
-);
-
 -- create_membership: who may enter which shared room; written by the application as part of what admits or expels
 create table realtime.membership (
     room text not null,
@@ -39,6 +30,9 @@ create table realtime.entry (
     -- A client that has lost the answer says it again under the same name.
     constraint said_once unique (room, stream, author, client_id)
 );
+
+-- create_entry_created_at: rows come in the order of time, so a BRIN finds what is old and costs nothing to keep
+create index entry_created_at on realtime.entry using brin (created_at) with (pages_per_range = 32, autosummarize = on);
 
 -- create_server: each server's sign of life; one that has ended never comes back under the same id
 create table realtime.server (
