@@ -1,8 +1,8 @@
 """Reads a page of commands and what they print, and follows it: a block after the other, in one shell.
 
 The rule, which the page tells its readers too: a block of `sh` is pasted whole, and the block of `text` after it is all
-that it prints. In that, `…` stands for any text within a line, and on a line of its own for any lines, none too. A block
-of commands without one prints nothing. No command fails, unless the page catches that, as `|| echo "exit code $?"` does.
+that it prints. There `…` stands for any text within a line, and on a line of its own for any lines, none too. A block
+of commands without one prints nothing. No command fails, unless the page catches that: `… || echo "exit code $?"`.
 """
 
 import os
@@ -27,7 +27,7 @@ WATCH_FOR_FAILURES = """
 set -o errtrace
 trap 'echo "exit code $?: $BASH_COMMAND" >> "{failures}"' ERR
 """
-"""As with `errexit`, a command that is asked by `if`, `until` or `||` may fail; a reader's shell would go on after any."""
+"""As with `errexit`, what is asked by `if`, `until` or `||` may fail; a reader's shell would go on after anything."""
 
 SECONDS = 90.0
 
@@ -97,7 +97,8 @@ def _blocks(title: str, text: str, before: int) -> Iterator[Block]:
     fences = list(FENCE.finditer(text))
     kinds = [fence[1] for fence in fences]
     for number, (fence, kind) in enumerate(zip(fences, kinds, strict=True)):
-        place = f"{title!r}, block {kinds[: number + 1].count('sh')}, line {before + text[: fence.start()].count(chr(10)) + 1}"
+        line = before + text[: fence.start()].count("\n") + 1
+        place = f"{title!r}, block {kinds[: number + 1].count('sh')}, line {line}"
         if kind == "sh":
             prints = fences[number + 1][2] if kinds[number + 1 : number + 2] == ["text"] else ""
             yield Block(place, fence[2], prints)
@@ -129,7 +130,9 @@ class Shell:
         )
         # What the blocks leave running is of its group, and goes also when this process is killed.
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "guard", "KILL", f"-{self._bash.pid}"], stdin=subprocess.PIPE, start_new_session=True
+            ["/bin/sh", "-c", GUARD, "guard", "KILL", f"-{self._bash.pid}"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
         )
         self._tell(WATCH_FOR_FAILURES.format(failures=self._failures))
 
