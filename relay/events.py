@@ -59,7 +59,7 @@ class BrokerSilent:
 
 @dataclass(frozen=True, slots=True)
 class BrokerBack:
-    """Kafka took a page, after as many attempts in a row that it did not."""
+    """Kafka has answered for all of a page, after as many attempts in a row that it did not."""
 
     attempts: int
 

@@ -26,7 +26,7 @@ def said(event: events.Event) -> str:
         case events.BrokerSilent():
             return _status(f"kafka does not take messages: {event.failure.text}")
         case events.BrokerBack():
-            return _status("kafka takes messages again, the backlog is published")
+            return _status("kafka answers again, the backlog is published in order")
         case events.Interrupted() | events.NotThereYet():
             return _status(f"waits or begins anew: {event.reason}")
     return "STOPPING=1" if isinstance(event, events.Stopped) else ""

@@ -29,7 +29,7 @@ trap 'echo "exit code $?: $BASH_COMMAND" >> "{failures}"' ERR
 """
 """As with `errexit`, what is asked by `if`, `until` or `||` may fail; a reader's shell would go on after anything."""
 
-SECONDS = 90.0
+SECONDS = 180.0
 
 
 class Untrue(Exception):

@@ -92,7 +92,7 @@ def _(event: events.BrokerSilent) -> Line:
 
 @line_of.register
 def _(event: events.BrokerBack) -> Line:
-    text = f"kafka takes messages again, at attempt {event.attempts + 1}: the backlog is published in order"
+    text = f"kafka answers again, at attempt {event.attempts + 1}: the backlog is published in order"
     return Line(INFO, text, {"attempts": event.attempts})
 
 

@@ -96,4 +96,4 @@ def test_an_abstract_address_is_understood() -> None:
 def test_an_outage_that_is_over_is_not_told_of_any_more() -> None:
     away = said(events.BrokerSilent(Failure(Fault.BROKER, "_TRANSPORT", "no broker"), 10, 1))
     assert away == "STATUS=kafka does not take messages: no broker"
-    assert said(events.BrokerBack(1)) == "STATUS=kafka takes messages again, the backlog is published"
+    assert said(events.BrokerBack(1)) == "STATUS=kafka answers again, the backlog is published in order"
