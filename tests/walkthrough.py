@@ -162,7 +162,7 @@ class Shell:
         self._failures.write_text("")
         self._tell(f'. "{self._block}" > "{self._printed}" 2>&1 < /dev/null; echo done\n')
         ended = self._answers(seconds)
-        printed = self._printed.read_text()
+        printed = self._printed.read_text(errors="backslashreplace")
         if not ended:
             raise block.failed(f"not done within {seconds:g} s, or the shell ended", printed)
         if failures := self._failures.read_text():
