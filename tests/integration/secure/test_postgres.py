@@ -10,7 +10,8 @@ from psycopg import sql
 from relay.settings import load, renewed
 from tests.certificates import Authority
 from tests.command import relay
-from tests.integration.secure.conftest import PASSWORD, SecurePostgres
+from tests.integration.secure.conftest import SecurePostgres
+from tests.secure import PASSWORD
 
 NOWHERE = "127.0.0.1:1"
 
