@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.errors import SettingsError
-from relay.settings import load, renewed
+from relay.loading import load, renewed
 
 URL = "postgresql://relay:geheim@db/shop"
 BROKERS = {"KAFKA_BROKERS": "k:9092"}
