@@ -14,7 +14,7 @@ SUBJECTS = ["Install", "Roles", "TLS", "First alert", "Poison message", "Outage"
 
 
 # Three servers and eight relays are started, three releases installed, and a broker is away for as long as the relay
-# waits for an answer: a minute on a machine that does nothing else.
+# waits for an answer.
 @pytest.mark.timeout(900)
 def test_the_walk_through_is_true_word_for_word(services_folder: Path, tmp_path: Path) -> None:
     page = chapters(PAGE.read_text())
