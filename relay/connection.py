@@ -60,19 +60,22 @@ select pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_re
 """
 
 
+_SIGNED = "check who signed the server's certificate (sslrootcert), and until when it is valid"
+_SHOWN = "check sslcert and sslkey; the key may be readable for nobody else"
+
 UNTRUSTED = (
-    "certificate verify failed",
-    "does not match host name",
-    "root certificate file",
-    "certificate present, but not private key file",
-    "could not load private key file",
-    "could not read certificate file",
-    "has group or world access",
-    "signature failure",
-    "alert",
-    "server does not support SSL",
+    ("certificate verify failed", _SIGNED),
+    ("signature failure", _SIGNED),
+    ("does not match host name", "name the server in DATABASE_URL as its certificate does"),
+    ("root certificate file", "name the certificate of who signed the server's: sslrootcert"),
+    ("certificate present, but not private key file", _SHOWN),
+    ("could not load private key file", _SHOWN),
+    ("could not read certificate file", _SHOWN),
+    ("has group or world access", _SHOWN),
+    ("alert", "the server does not accept this client's certificate: check sslcert, and until when it is valid"),
+    ("server does not support SSL", "the server speaks no TLS: turn ssl on there"),
 )
-"""What libpq and OpenSSL say where either side does not accept the other's certificate, or has none to show."""
+"""What libpq and OpenSSL say where either side does not accept the other's certificate, or has none; and the mend."""
 
 WHICH = """
 -- which_server
@@ -187,8 +190,11 @@ def refused(database_url: str, error: psycopg.OperationalError) -> DatabaseUnrea
     A refused connection carries no SQLSTATE in libpq, so the server's words decide (PostgreSQL's messages for
     28P01, 28000 and 3D000).
     """
-    text = " ".join(str(error).split())
+    text, place = " ".join(str(error).split()), where(database_url)
+    for words, mend in UNTRUSTED:
+        if words in text:
+            return DatabaseUnfit(f"{place} and the relay do not accept each other: {text}; {mend}")
     final = ("password authentication failed", "no pg_hba.conf entry", "role", "database")
-    if any(f"FATAL: {words}" in text for words in final) or any(words in text for words in UNTRUSTED):
-        return DatabaseUnfit(f"{where(database_url)} refuses the relay: {text}")
-    return DatabaseUnreachable(f"{where(database_url)} does not answer: {text}")
+    if any(f"FATAL: {words}" in text for words in final):
+        return DatabaseUnfit(f"{place} refuses the relay: {text}")
+    return DatabaseUnreachable(f"{place} does not answer: {text}")

@@ -58,6 +58,13 @@ class BrokerSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerBack:
+    """Kafka has answered for all of a page, after as many attempts in a row that it did not."""
+
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessagesHeld:
     """Messages were set aside, or failed once more; nothing behind them that must keep its order goes before them."""
 
@@ -281,6 +288,7 @@ Event = (
     | Published
     | Checkpointed
     | BrokerSilent
+    | BrokerBack
     | MessagesHeld
     | HeldPublished
     | MessageFailed

@@ -272,10 +272,12 @@ class Relay:
         return self.delivery.deliver(batch, self.custody.waits, self._still_ours) if batch.count else Delivered()
 
     def _overcome_or_suffer(self, page: Page, delivered: Delivered) -> None:
-        if delivered.broker is None:
-            self._setbacks.overcome()
-        else:
+        if delivered.broker is not None:
             self._suffer(page, delivered.broker)
+        elif page.count:
+            if self._setbacks.count:
+                self.tell(events.BrokerBack(self._setbacks.count))
+            self._setbacks.overcome()
 
     def _suffer(self, page: Page, failure: Failure) -> None:
         """Pause; what was not acknowledged is read again from the table."""

@@ -25,6 +25,8 @@ def said(event: events.Event) -> str:
             return _status(f"publishes {len(event.held)} shards")
         case events.BrokerSilent():
             return _status(f"kafka does not take messages: {event.failure.text}")
+        case events.BrokerBack():
+            return _status("kafka answers again, the backlog is published in order")
         case events.Interrupted() | events.NotThereYet():
             return _status(f"waits or begins anew: {event.reason}")
     return "STOPPING=1" if isinstance(event, events.Stopped) else ""

@@ -54,9 +54,11 @@ PASSING = frozenset(
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
     }
 )
-"""What a broker's absence looks like from a consumer; anything else ends the judge."""
+"""What a broker's absence looks like from a consumer, and what is said of the group, of which nothing is wanted here;
+anything else ends the judge."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

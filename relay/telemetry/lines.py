@@ -90,6 +90,12 @@ def _(event: events.BrokerSilent) -> Line:
     )
 
 
+@line_of.register
+def _(event: events.BrokerBack) -> Line:
+    text = f"kafka answers again, at attempt {event.attempts + 1}: the backlog is published in order"
+    return Line(INFO, text, {"attempts": event.attempts})
+
+
 BEHIND = {
     Scope.NONE: "nothing waits behind it",
     Scope.KEY: "later messages of its topic and key wait behind it, in order",

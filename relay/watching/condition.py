@@ -54,7 +54,7 @@ class Condition:
                 self._trouble.clear()
             case events.LeasesChanged(held=held):
                 self.held, self._proved = held, True
-            case events.Published() | events.HeldPublished():
+            case events.Published() | events.HeldPublished() | events.BrokerBack():
                 self._trouble.pop(events.BrokerSilent, None)
             case events.BrokerSilent(failure=failure):
                 self._trouble[events.BrokerSilent] = f"kafka takes nothing, {failure.code}: {failure.text}"

@@ -71,7 +71,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", Level.UNREACHABLE, str(error), "start it, or correct DATABASE_URL")
         return
     except DatabaseUnfit as error:
-        yield Finding("database", Level.PROBLEM, str(error))
+        text, _, mend = str(error).partition("; ")
+        yield Finding("database", Level.PROBLEM, text, mend)
         return
     version = connection.info.server_version
     place = where(settings.database_url)

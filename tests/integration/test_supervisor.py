@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from relay import events
+from relay.blame import Fault
+from relay.hold import Failure
 from relay.leasing.pulse import Limits, Pulse
 from relay.supervisor import Supervisor, said
 from tests.command import start
@@ -89,3 +91,9 @@ def test_an_abstract_address_is_understood() -> None:
         opened.settimeout(10)
         Supervisor({"NOTIFY_SOCKET": f"@{name}"}).alive()
         assert opened.recv(100) == b"WATCHDOG=1"
+
+
+def test_an_outage_that_is_over_is_not_told_of_any_more() -> None:
+    away = said(events.BrokerSilent(Failure(Fault.BROKER, "_TRANSPORT", "no broker"), 10, 1))
+    assert away == "STATUS=kafka does not take messages: no broker"
+    assert said(events.BrokerBack(1)) == "STATUS=kafka answers again, the backlog is published in order"

@@ -4,7 +4,6 @@ The next releases are copies of this one with a migration more: 0002 only adds, 
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,37 +15,9 @@ import pytest
 
 from relay.judge import read_topics
 from tests.command import REPOSITORY, environment
-
-ADDS = "alter table outbox.held add column note text"
-
-TAKES = """
-alter table outbox.operator_act rename column client to client_of_old;
-create or replace function outbox.oldest_relay() returns text language sql stable return '0002'
-"""
+from tests.releases import ADDS, TAKES, release
 
 SLOW = "select pg_sleep(3600)"
-
-MIGRATION = """
-from alembic import op
-revision, down_revision, branch_labels, depends_on = {revision!r}, {before!r}, None, None
-def upgrade():
-    op.get_bind().exec_driver_sql({script!r})
-"""
-
-
-def release(folder: Path, **scripts: str) -> Path:
-    """Copy this release and add migrations to it: `r0002="alter …"`."""
-    shutil.copytree(REPOSITORY / "relay", folder / "relay", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(REPOSITORY / "migrations", folder / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
-    known = ["0001"]
-    for name, script in scripts.items():
-        revision = name[1:]
-        text = MIGRATION.format(revision=revision, before=known[-1], script=script)
-        (folder / "migrations" / "versions" / f"{revision}_next.py").write_text(text)
-        known.append(revision)
-    module = folder / "relay" / "revision.py"
-    module.write_text(module.read_text().replace('("0001",)', repr(tuple(known)), 1))
-    return folder
 
 
 def begin(release: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":

@@ -58,6 +58,7 @@ def test_why_it_is_not_ready_is_said(told: Sequence[events.Event], reason: str) 
         (events.LockedOut(), events.LetInAgain()),
         (SILENT, events.Published([])),
         (SILENT, events.HeldPublished([])),
+        (SILENT, events.BrokerBack(3)),
     ],
 )
 def test_what_is_over_is_no_reason_any_more(trouble: events.Event, end: events.Event) -> None:

@@ -40,6 +40,7 @@ EXAMPLES: dict[type, tuple[Any, ...]] = {
     events.Started: ("a", "db/shop", 16, lambda: 0),
     events.LeasesChanged: (frozenset({1}), frozenset(), frozenset({1})),
     events.BrokerSilent: (Failure(Fault.BROKER, "_TRANSPORT", HOSTILE), 10, 1),
+    events.BrokerBack: (3,),
     events.MessageFailed: (DEAD,),
     events.TopicAway: (Hold(ROW, Scope.TOPIC, REFUSED, 0, 2.5),),
     events.TopicBack: (HOSTILE,),

@@ -1,6 +1,5 @@
 """A Kafka whose listeners ask who is there, and a PostgreSQL that speaks TLS, with certificates of an own authority."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,8 +20,7 @@ from relay.local.postgres import Postgres
 from relay.local.process import free_port
 from tests import services
 from tests.certificates import Authority, Pair
-
-PASSWORD = "fjord-7-Granit"
+from tests.secure import PASSWORD, install, kafka_properties
 
 LISTENERS = ("SASL", "MTLS", "EXPIRED", "ELSEWHERE")
 
@@ -73,39 +71,6 @@ class SecureKafka:
                 future.result(30)
 
 
-def properties(
-    kafka_port: int, controller_port: int, ports: dict[str, int], pairs: dict[str, Pair], ca: Path
-) -> dict[str, str]:
-    names = {"PLAINTEXT": kafka_port, **ports}
-    listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in names.items())
-    advertised = ",".join(f"{name}://localhost:{port}" for name, port in names.items())
-    protocols = {name: "SASL_SSL" if name == "SASL" else "SSL" for name in ports}
-    plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-    scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-    made = {
-        "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"{advertised},CONTROLLER://127.0.0.1:{controller_port}",
-        "listener.security.protocol.map": ",".join(
-            f"{name}:{protocol}"
-            for name, protocol in {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **protocols}.items()
-        ),
-        "inter.broker.listener.name": "PLAINTEXT",
-        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
-        "listener.name.sasl.plain.sasl.jaas.config": f'{plain} user_relay="{PASSWORD}";',
-        "listener.name.sasl.scram-sha-256.sasl.jaas.config": scram,
-        "listener.name.sasl.scram-sha-512.sasl.jaas.config": scram,
-        "listener.name.mtls.ssl.client.auth": "required",
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "allow.everyone.if.no.acl.found": "true",
-        "super.users": "User:ANONYMOUS",
-    }
-    for name, pair in pairs.items():
-        own = f"listener.name.{name.lower()}.ssl"
-        made |= {f"{own}.keystore.type": "PEM", f"{own}.keystore.location": str(pair.both)}
-        made |= {f"{own}.truststore.type": "PEM", f"{own}.truststore.location": str(ca)}
-    return made
-
-
 @pytest.fixture(scope="package")
 def secure_kafka(services_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     folder = tmp_path_factory.mktemp("certificates")
@@ -119,7 +84,7 @@ def secure_kafka(services_folder: Path, tmp_path_factory: pytest.TempPathFactory
     }
     ports = {name: free_port() for name in LISTENERS}
     port, controller_port = free_port(), free_port()
-    made = properties(port, controller_port, ports, pairs, ours.certificate)
+    made = kafka_properties(port, controller_port, ports, pairs, ours.certificate)
     with ExitStack() as running, services.failing_plainly():
         own_folder = services.new_folder(services_folder, "secure-kafka")
         kafka = running.enter_context(Kafka(own_folder, port, controller_port, properties=made))
@@ -161,16 +126,6 @@ def secure_postgres(services_folder: Path, tmp_path_factory: pytest.TempPathFact
             connection.execute("alter system set ssl = on")
             connection.execute("select pg_reload_conf()")
         yield SecurePostgres(server, authority.certificate)
-
-
-def install(data: Path, pair: Pair) -> None:
-    """Give a server its certificate, in files of whoever its data belong to."""
-    owner = data.stat()
-    for source, name in ((pair.certificate, "server.crt"), (pair.key, "server.key")):
-        path = data / name
-        path.touch(mode=0o600)
-        path.write_bytes(source.read_bytes())
-        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 from tests import services
 from tests.certificates import Authority
 from tests.command import environment, relay
-from tests.integration.secure.conftest import PASSWORD, SecureKafka
+from tests.integration.secure.conftest import SecureKafka
+from tests.secure import PASSWORD
 
 WAYS: dict[str, Callable[[SecureKafka], dict[str, str]]] = {
     "PLAIN": lambda kafka: kafka.sasl("PLAIN"),

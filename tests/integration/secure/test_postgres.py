@@ -10,7 +10,8 @@ from psycopg import sql
 from relay.loading import load, renewed
 from tests.certificates import Authority
 from tests.command import relay
-from tests.integration.secure.conftest import PASSWORD, SecurePostgres
+from tests.integration.secure.conftest import SecurePostgres
+from tests.secure import PASSWORD
 
 NOWHERE = "127.0.0.1:1"
 
@@ -36,16 +37,20 @@ def test_who_is_not_whom_the_relay_trusts_is_told(
     others = Authority(tmp_path, "others").certificate
     plain = f"postgresql://relay:{PASSWORD}@localhost:{secure_postgres.server.port}/{secure_database}"
     cases = {
-        url.replace(str(secure_postgres.authority), str(others)): "certificate verify failed",
-        secure_postgres.url(secure_database, host="db.example.org") + "&hostaddr=127.0.0.1": "does not match host name",
-        url.replace(str(secure_postgres.authority), "/nowhere/ca.pem"): "/nowhere/ca.pem",
-        secure_postgres.url(secure_database, password="guessed"): "password authentication failed",
-        f"{plain}?sslmode=disable": "no pg_hba",
+        url.replace(str(secure_postgres.authority), str(others)): ("certificate verify failed", "check who signed"),
+        secure_postgres.url(secure_database, host="db.example.org") + "&hostaddr=127.0.0.1": (
+            "does not match host name",
+            "name the server in DATABASE_URL as its certificate does",
+        ),
+        url.replace(str(secure_postgres.authority), "/nowhere/ca.pem"): ("/nowhere/ca.pem", "sslrootcert"),
+        secure_postgres.url(secure_database, password="guessed"): ("password authentication failed", ""),
+        f"{plain}?sslmode=disable": ("no pg_hba", ""),
     }
-    for wrong, words in cases.items():
+    for wrong, (words, mend) in cases.items():
         finding = doctor(wrong)["database"]
         assert finding["level"] == "problem", finding
         assert words in finding["found"], finding
+        assert mend in finding["mend"], finding
 
 
 def test_a_rotated_password_is_taken_from_its_file(
