@@ -66,6 +66,7 @@ DECISIONS = {
     "pause()": ("", "", "execute", ""),
     "position_before()": ("", "", "execute", ""),
     "publish_anew()": ("", "", "", ""),
+    "relays()": ("", "execute", "execute", ""),
     "replay()": ("", "", "execute", ""),
     "resume()": ("", "", "execute", ""),
     "ring()": ("", "", "", ""),
