@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from relay import locks
+from relay.admission import is_final
 from relay.errors import DatabaseUnfit, DatabaseUnreachable
 
 OLDEST_POSTGRES = 140000
@@ -58,21 +59,6 @@ INSPECT = """
 select pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_recovery(),
        current_setting('server_encoding')
 """
-
-
-UNTRUSTED = (
-    "certificate verify failed",
-    "does not match host name",
-    "root certificate file",
-    "certificate present, but not private key file",
-    "could not load private key file",
-    "could not read certificate file",
-    "has group or world access",
-    "signature failure",
-    "alert",
-    "server does not support SSL",
-)
-"""What libpq and OpenSSL say where either side does not accept the other's certificate, or has none to show."""
 
 WHICH = """
 -- which_server
@@ -182,13 +168,8 @@ def first_line(error: BaseException) -> str:
 
 
 def refused(database_url: str, error: psycopg.OperationalError) -> DatabaseUnreachable | DatabaseUnfit:
-    """Tell a refusal that a person must mend from one that time may mend.
-
-    A refused connection carries no SQLSTATE in libpq, so the server's words decide (PostgreSQL's messages for
-    28P01, 28000 and 3D000).
-    """
+    """Tell a refusal that a person must mend from one that time may mend."""
     text = " ".join(str(error).split())
-    final = ("password authentication failed", "no pg_hba.conf entry", "role", "database")
-    if any(f"FATAL: {words}" in text for words in final) or any(words in text for words in UNTRUSTED):
+    if is_final(text):
         return DatabaseUnfit(f"{where(database_url)} refuses the relay: {text}")
     return DatabaseUnreachable(f"{where(database_url)} does not answer: {text}")
