@@ -168,7 +168,7 @@ def _relay_until_stopped(
     """Relay, and begin anew after each fault.
 
     What makes a start a mistake, such as a schema, a right or a password that is missing, is an outage to a relay that
-    has worked: somebody changes the set-up under it, and may be about to set it right. Until then it says what is amiss.
+    has worked: somebody changes the set-up under it, and may be about to mend that. Until then it says what is wrong.
     """
     failures, worked = 0, False
 

@@ -24,7 +24,9 @@ from tests.certificates import Authority, Pair
 
 PASSWORD = "fjord-7-Granit"
 
-LISTENERS = ("SASL", "MTLS", "EXPIRED", "ELSEWHERE")
+SASL = ("SASL", "BRIEF")
+
+LISTENERS = (*SASL, "MTLS", "EXPIRED", "ELSEWHERE")
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,17 @@ class SecureKafka:
 
     def tls(self, listener: str = "SASL") -> dict[str, str]:
         """The variables with which a relay reaches a listener, but for who it is."""
-        protocol = "SASL_SSL" if listener == "SASL" else "SSL"
+        protocol = "SASL_SSL" if listener in SASL else "SSL"
         return {
             "KAFKA_BROKERS": self.at(listener),
             "RELAY_KAFKA_SECURITY_PROTOCOL": protocol,
             "RELAY_KAFKA_SSL_CA_LOCATION": str(self.authority),
         }
+
+    def brief(self, password_file: Path) -> dict[str, str]:
+        """The same where a client must prove every two seconds who it is (KIP-368), with a password from a file."""
+        user = {"RELAY_KAFKA_SASL_MECHANISM": "SCRAM-SHA-256", "RELAY_KAFKA_SASL_USERNAME": "relay"}
+        return {**self.tls("BRIEF"), **user, "RELAY_KAFKA_SASL_PASSWORD_FILE": str(password_file)}
 
     def sasl(self, mechanism: str, password: str = PASSWORD) -> dict[str, str]:
         user = {"RELAY_KAFKA_SASL_MECHANISM": mechanism, "RELAY_KAFKA_SASL_USERNAME": "relay"}
@@ -79,7 +86,7 @@ def properties(
     names = {"PLAINTEXT": kafka_port, **ports}
     listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in names.items())
     advertised = ",".join(f"{name}://localhost:{port}" for name, port in names.items())
-    protocols = {name: "SASL_SSL" if name == "SASL" else "SSL" for name in ports}
+    protocols = {name: "SASL_SSL" if name in SASL else "SSL" for name in ports}
     plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
     made = {
@@ -94,6 +101,9 @@ def properties(
         "listener.name.sasl.plain.sasl.jaas.config": f'{plain} user_relay="{PASSWORD}";',
         "listener.name.sasl.scram-sha-256.sasl.jaas.config": scram,
         "listener.name.sasl.scram-sha-512.sasl.jaas.config": scram,
+        "listener.name.brief.scram-sha-256.sasl.jaas.config": scram,
+        "listener.name.brief.sasl.enabled.mechanisms": "SCRAM-SHA-256",
+        "listener.name.brief.scram-sha-256.connections.max.reauth.ms": "2000",
         "listener.name.mtls.ssl.client.auth": "required",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "true",
@@ -113,6 +123,7 @@ def secure_kafka(services_folder: Path, tmp_path_factory: pytest.TempPathFactory
     good = ours.issue("broker")
     pairs = {
         "SASL": good,
+        "BRIEF": good,
         "MTLS": good,
         "EXPIRED": ours.issue("expired", days=-2),
         "ELSEWHERE": ours.issue("elsewhere", "kafka.example.org"),
