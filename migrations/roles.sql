@@ -52,7 +52,9 @@ grant select on outbox.message, outbox.checkpoint, outbox.snapshot, outbox.held,
 grant insert on outbox.checkpoint, outbox.snapshot, outbox.held to outbox_relay;
 grant update on outbox.held to outbox_relay;
 grant select on sequence outbox.message_seq, outbox.slot to outbox_relay;
-grant execute on function outbox.shard_count, outbox.oldest_relay, outbox.relays to outbox_relay;
+grant execute on function outbox.shard_count, outbox.oldest_relay to outbox_relay;
+-- so that who is where a relay runs can look with its login: relay status, failed, relays
+grant execute on function outbox.chosen, outbox.relays to outbox_relay;
 
 -- grant_pruning: what retention takes beside that
 grant truncate on outbox.message_0, outbox.message_1, outbox.message_2, outbox.message_3, outbox.message_4,

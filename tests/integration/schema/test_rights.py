@@ -45,7 +45,7 @@ DECISIONS = {
     # functions
     "acts_on()": ("", "", "execute", ""),
     "carry_out()": ("", "", "", ""),
-    "chosen()": ("", "", "execute", ""),
+    "chosen()": ("", "execute", "execute", ""),
     "chosen_sent()": ("", "", "", ""),
     "covers()": ("", "", "execute", ""),
     "covers_topic()": ("", "", "execute", ""),
