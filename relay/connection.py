@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from relay import locks
 from relay.admission import is_final
+from relay.certificate_probe import why_not_trusted
 from relay.errors import DatabaseUnfit, DatabaseUnreachable
 
 OLDEST_POSTGRES = 140000
@@ -170,6 +171,8 @@ def first_line(error: BaseException) -> str:
 def refused(database_url: str, error: psycopg.OperationalError) -> DatabaseUnreachable | DatabaseUnfit:
     """Tell a refusal that a person must mend from one that time may mend."""
     text = " ".join(str(error).split())
+    if "certificate verify failed" in text and (why := why_not_trusted(database_url)):
+        return DatabaseUnfit(f"{where(database_url)}: the server's certificate is not accepted: {why}")
     if is_final(text):
         return DatabaseUnfit(f"{where(database_url)} refuses the relay: {text}")
     return DatabaseUnreachable(f"{where(database_url)} does not answer: {text}")

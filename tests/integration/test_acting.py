@@ -337,6 +337,37 @@ def test_message_that_was_not_sent_yet_is_not_erased(database: str, session: "ps
     assert session.execute("select count(*) from outbox.message where payload is null").fetchone() == (0,)
 
 
+def test_argument_that_is_no_text_hostile_or_huge_is_no_traceback_and_steers_no_terminal(database: str) -> None:
+    huge, reason = b"x" * 100_000, ("--why", "x", "--yes")
+    calls = {
+        ("show", b"\xff\xfe"): "the argument '\\udcff\\udcfe' is not UTF-8 text; nothing was done",
+        ("discard", "--topic", "orders", "--key", b"\xed\xa0\x80", *reason): "is not UTF-8 text",
+        ("show", NASTY): "is not the id of a message",
+        ("show", huge): "x' … and 99,700 characters more is not the id of a message",
+        ("pause", huge, *WHY): "nothing is known of a topic",
+        ("limit", NASTY, "5", *WHY): "nothing is known of a topic",
+        ("discard", "--topic", "orders", "--key", huge, *reason): "nothing to do",
+    }
+
+    def said(call: tuple[str | bytes, ...]) -> tuple[int, str]:
+        command = [sys.executable, "-m", "relay", *call]
+        # In the form that Python has of arguments whatever the machine's language is.
+        done = subprocess.run(
+            command, env=environment(DATABASE_URL=database, PYTHONUTF8="1"), capture_output=True, check=False
+        )
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    with ThreadPoolExecutor(2) as beside:
+        answers = dict(zip(calls, beside.map(said, calls), strict=True))
+    for call, words in calls.items():
+        code, text = answers[call]
+        assert code == (0 if words == "nothing to do" else 2), text
+        assert words in text or code == 0, text
+        assert "Traceback" not in text
+        assert all(one.isprintable() or one == "\n" for one in text), text
+        assert len(text) < 5_000, call
+
+
 def test_erasing_asks_and_an_answer_of_no_changes_nothing(database: str, session: "psycopg.Connection") -> None:
     (sent,) = send(session)
     assert relay("erase", str(sent), DATABASE_URL=database).returncode == 2
@@ -345,6 +376,8 @@ def test_erasing_asks_and_an_answer_of_no_changes_nothing(database: str, session
         terminal.answer("n\n")
         assert "nothing was changed" in terminal.end()
     assert terminal.code == 1
+    unknown = relay("erase", str(UUID(int=1)), "--why", "x", "--yes", DATABASE_URL=database)
+    assert (unknown.returncode, f"message {UUID(int=1)} is not known" in unknown.stderr) == (2, True)
     for arguments in ((), ("--key", "k"), ("--topic", "t")):
         assert relay("erase", *arguments, "--why", "x", "--yes", DATABASE_URL=database).returncode == 2
 

@@ -38,6 +38,8 @@ class SecureKafka:
     authority: Path
     client: Pair
     stranger: Pair
+    late: Pair
+    """Of a client whose certificate has expired."""
 
     def at(self, listener: str) -> str:
         return f"localhost:{self.ports[listener]}"
@@ -134,7 +136,8 @@ def secure_kafka(services_folder: Path, tmp_path_factory: pytest.TempPathFactory
     with ExitStack() as running, services.failing_plainly():
         own_folder = services.new_folder(services_folder, "secure-kafka")
         kafka = running.enter_context(Kafka(own_folder, port, controller_port, properties=made))
-        found = SecureKafka(kafka, ports, ours.certificate, ours.issue("relay"), others.issue("stranger"))
+        clients = ours.issue("relay"), others.issue("stranger"), ours.issue("late", days=-2)
+        found = SecureKafka(kafka, ports, ours.certificate, *clients)
         found.set_password(PASSWORD)
         yield found
 
@@ -145,6 +148,15 @@ class SecurePostgres:
 
     server: Postgres
     authority: Path
+    pairs: dict[str, Pair]
+    """The server's certificate, and one that has expired."""
+
+    def show(self, name: str) -> None:
+        """Let the server show one of its certificates from now on."""
+        with psycopg.connect(self.server.url(), autocommit=True) as connection:
+            ((data,),) = connection.execute("show data_directory").fetchall()
+            install(Path(data), self.pairs[name])
+            connection.execute("select pg_reload_conf()")
 
     def url(self, database: str, *, host: str = "localhost", user: str = "relay", password: str = PASSWORD) -> str:
         place = f"postgresql://{user}:{password}@{host}:{self.server.port}/{database}"
@@ -166,12 +178,13 @@ def secure_postgres(services_folder: Path, tmp_path_factory: pytest.TempPathFact
             data = Path(row[0])
             connection.execute(f"create role owner superuser login password '{PASSWORD}'".encode())
             connection.execute(f"create role relay login password '{PASSWORD}'".encode())
-            install(data, authority.issue("postgres"))
+            pairs = {"good": authority.issue("postgres"), "expired": authority.issue("expired", days=-2)}
+            install(data, pairs["good"])
             hba = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhostssl all all all scram-sha-256\n"
             (data / "pg_hba.conf").write_text(hba)
             connection.execute("alter system set ssl = on")
             connection.execute("select pg_reload_conf()")
-        yield SecurePostgres(server, authority.certificate)
+        yield SecurePostgres(server, authority.certificate, pairs)
 
 
 def install(data: Path, pair: Pair) -> None:
