@@ -15,7 +15,7 @@ from relay.bench.parts import CATALOGUE, chosen
 from relay.bench.report import Report
 from relay.bench.scale import LONG, QUICK, STANDARD, Scale
 from relay.errors import RelayError, UserMistake
-from relay.settings import load
+from relay.loading import load
 
 SCALES = {"quick": QUICK, "standard": STANDARD, "long": LONG}
 

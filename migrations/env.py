@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from relay import migrate
+from relay import migrate, migrate_session
 from relay.errors import RelayError
 
 BEFORE = f"""
@@ -27,7 +27,7 @@ set local client_connection_check_interval = '1s';
 set local tcp_user_timeout = 10000;
 -- serialise_operators: the second one waits for the first, then finds nothing left to do
 set local lock_timeout = '{migrate.TURN_TIMEOUT}';
-select pg_advisory_xact_lock({migrate.TURN_LOCK}, 0);
+select pg_advisory_xact_lock({migrate_session.TURN_LOCK}, 0);
 -- yield_to_writers: a migration that waits for a table makes every later writer wait behind it
 set local lock_timeout = '{migrate.LOCK_TIMEOUT}';
 set local search_path = pg_catalog;
@@ -54,7 +54,7 @@ def main() -> None:
         online(context.config.attributes["connection"])
     else:
         try:
-            with migrate.connection(os.environ.get("DATABASE_URL", "")) as connection:
+            with migrate_session.connection(os.environ.get("DATABASE_URL", "")) as connection:
                 online(connection)
         except RelayError as error:
             raise CommandError(str(error)) from None

@@ -1,4 +1,4 @@
-"""The composition root: makes sessions, producers and loop, starts and stops them in order, begins anew after faults.
+"""One relay as a process: what it does beside relaying, how it begins anew after faults, and when it ends.
 
 Guarantees: a fault of the database or the network ends in a fresh start from the recorded positions, never in going on
 with what was in memory; a mistake of the user ends a relay that has not worked yet, with its explanation; SIGTERM ends
@@ -6,20 +6,16 @@ it cleanly.
 """
 
 import os
-import signal
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from relay import events, locks, rights
-from relay.connection import connect, first_line, where, which_server
+from relay import events
+from relay.composition import compose
+from relay.connection import connect, first_line
 from relay.errors import (
     BrokerUnreachable,
     DatabaseUnreachable,
@@ -30,30 +26,12 @@ from relay.errors import (
     UserMistake,
     WorkFailed,
 )
-from relay.flow import Flow
-from relay.holding.custody import Custody
-from relay.holding.held import Held
-from relay.holding.retries import Retries
-from relay.leasing.fleet import Fleet, tie
-from relay.leasing.lease import Leases
 from relay.leasing.pulse import Limits, Pulse
-from relay.policy import Policy, Rule
-from relay.publishing.alone import Alone
+from relay.loading import renewed
 from relay.publishing.broker import reachable
-from relay.publishing.delivery import Delivery
-from relay.publishing.envelope import envelope
-from relay.publishing.lane import Lane
-from relay.publishing.publisher import Publisher
-from relay.publishing.routing import Routes
-from relay.reading.bell import Bell
-from relay.reading.checkpoint import Checkpoints
-from relay.reading.doorbell import Doorbell
-from relay.reading.reader import Reader
-from relay.reading.rules import Rulebook
-from relay.relay import Pace, Relay
-from relay.restoring.durability import Durability
 from relay.retention import chores
-from relay.settings import Settings, renewed
+from relay.settings import Settings
+from relay.stopping import Stop, stopped_by_signals
 from relay.supervisor import Supervisor
 from relay.telemetry import logs
 from relay.telemetry.secrets import secrets_of
@@ -63,76 +41,8 @@ from relay.watching import status, watch
 if TYPE_CHECKING:
     from relay.tracing.spans import Spans
 
-LAST_RESORT_SECONDS = 9
-"""How long after being told to stop the process ends in any case: a server that hangs must not hold it."""
-
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 """Pauses before a fresh start; the last one repeats. A relay that worked in between begins with the first again."""
-
-
-RETRY_ROWS = 500
-"""Held messages of each shard that are read at once."""
-
-
-class Stop:
-    """Whether and since when the relay should stop; wakes whoever waits."""
-
-    def __init__(self) -> None:
-        self._at: float | None = None
-        self.woken, self._wake = socket.socketpair()
-        # A thread, for a signal's handler would wait until the main thread comes back from a call of C.
-        self._last_resort = threading.Timer(LAST_RESORT_SECONDS, _end_in_any_case)
-        self._last_resort.daemon = True
-
-    def __call__(self) -> float | None:
-        """Seconds since the relay was told to stop; None while it was not."""
-        return None if self._at is None else time.monotonic() - self._at
-
-    def now(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
-        """Tell the relay to stop: a signal handler, and for callers in the same process."""
-        if self._at is None:
-            self._at = time.monotonic()
-            self._wake.send(b".")
-            self._last_resort.start()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait, but no longer than until told to stop; return whether it was."""
-        self.woken.settimeout(seconds)
-        try:
-            return bool(self.woken.recv(1, socket.MSG_PEEK))
-        except TimeoutError:
-            return False
-
-    def close(self) -> None:
-        """Close the sockets; the process ends by itself."""
-        self._last_resort.cancel()
-        self.woken.close()
-        self._wake.close()
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[Stop]:
-    """Turn SIGTERM and SIGINT into a stop while the context lasts.
-
-    SIGHUP too: of a terminal that is gone, or of a supervisor that wants new settings and starts the relay anew.
-    """
-    stop = Stop()
-    before = {number: signal.signal(number, stop.now) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        stop.close()
-
-
-def _end_in_any_case() -> None:
-    """End the process where it stands, for a statement that is never answered holds every orderly way out.
-
-    Its sessions end with it, and so do its leases; what it published and did not record is published once more.
-    """
-    logs.tell(events.EndedWithoutAnswer(LAST_RESORT_SECONDS))
-    os._exit(1)
 
 
 def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = logs.tell) -> None:
@@ -281,7 +191,7 @@ def _work(
 ) -> int:
     """Make everything, relay until told to stop, and take it down again; return how many messages were published."""
     with ExitStack() as cleanup:
-        relay = _compose(settings, stop, pulse, tell, cleanup, spans=spans)
+        relay = compose(settings, stop, pulse, tell, cleanup, spans=spans)
 
         def empty() -> bool:
             """Ask the table itself: shards that others hold are waited for; what is held and not due is not."""
@@ -307,91 +217,6 @@ def _demand_nothing_left(settings: Settings, published: int) -> None:
         raise WorkFailed(
             f"published {published} messages, and {found.paused} of paused topics wait; see: relay log, relay resume"
         )
-
-
-def _compose(
-    settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, cleanup: ExitStack, *, spans: "Spans | None"
-) -> Relay:
-    """Wire a relay together. What is closed first is what could still send; the leases go last."""
-
-    def session() -> "psycopg.Connection":
-        return cleanup.enter_context(_closing(connect(settings.database_url, settings.name)))
-
-    lease_session = session()
-    rights.claim_revision(lease_session)
-    rights.demand(lease_session)
-    server = which_server(lease_session)
-    me = lease_session.info.backend_pid
-    tie(lease_session, me, locks.LOOP)
-
-    def session_beside(kind: int) -> "psycopg.Connection":
-        """Open a session on the same server: positions of one mean nothing on another that the address also has."""
-        beside = session()
-        if which_server(beside) != server:
-            raise DatabaseUnreachable("the address of DATABASE_URL leads to several servers, or has just moved")
-        tie(beside, me, kind)
-        return beside
-
-    replicated = settings.durability == "replicated"
-    durability = Durability(lease_session, replicated=replicated, tell=tell)
-    reading = session_beside(locks.LOOP)
-    pages = partial(Reader, reading, rows=settings.page_rows, size=settings.page_bytes, replicated=replicated)
-    doorbell = Doorbell(session_beside(locks.BESIDE)) if settings.doorbell else None
-    if doorbell:
-        cleanup.callback(doorbell.close)
-    properties = {**settings.kafka, "bootstrap.servers": settings.kafka_brokers}
-    routes, headers = Routes(settings), envelope(settings.headers, settings.source)
-    how = properties, spans.around(headers, routes) if spans else headers, routes, settings.takeover_seconds
-    rules = policy(settings)
-    publisher = Publisher((Lane(*how), Lane(*how)))
-    delivery = Delivery(publisher, Alone(*how), rules)
-    cleanup.callback(delivery.close)
-    held = Held(lease_session, rows=RETRY_ROWS, size=settings.page_bytes)
-    flow = Flow({logical: topic.rate for logical, topic in settings.topics.items() if topic.rate is not None})
-    checkpoints = Checkpoints(lease_session)
-    retries = Retries(held, lambda: Delivery(Lane(*how), Alone(*how), rules), flow, checkpoints.trails.passes)
-    cleanup.callback(retries.close)
-    leases = Leases(lease_session)
-    tell(events.Started(settings.name, where(settings.database_url), leases.shards, lambda: publisher.queued))
-    return Relay(
-        leases=leases,
-        fleet=Fleet(lease_session, settings.name, settings.takeover_seconds, tell),
-        checkpoints=checkpoints,
-        reader=pages(),
-        behind=pages(),
-        rulebook=Rulebook(lease_session),
-        flow=flow,
-        durability=durability,
-        delivery=delivery,
-        custody=Custody(held, retries, settings.held_limit, tell),
-        bell=Bell(lease_session, doorbell, settings.poll_interval_seconds, stop.woken),
-        pulse=pulse,
-        pace=Pace(settings.checkpoint_interval_seconds, settings.checkpoint_messages),
-        tell=tell,
-        stopping=stop,
-    )
-
-
-def policy(settings: Settings) -> Policy:
-    """Gather what the settings say about failures."""
-    topics = {
-        logical: Rule(topic.on_failure or settings.on_failure, topic.max_attempts or settings.max_attempts)
-        for logical, topic in settings.topics.items()
-    }
-    return Policy(
-        Rule(settings.on_failure, settings.max_attempts),
-        topics,
-        settings.retry_first_seconds,
-        settings.retry_longest_seconds,
-    )
-
-
-@contextmanager
-def _closing(connection: "psycopg.Connection") -> "Iterator[psycopg.Connection]":
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 def _reason(error: BaseException) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from relay.loading import load
 from relay.local.process import Process, await_answer, free_port
-from relay.settings import load
 from relay.watching.watch import Watch, Watched
 from tests.services import REPOSITORY, failing_plainly
 

@@ -20,8 +20,8 @@ from app_integration.contracts.command import SETTINGS
 from app_integration.example import migrate
 from app_integration.realtime import migrate as realtime_migrate
 from app_integration.workers import migrate as worker_migrate
+from relay import loading
 from relay import migrate as relay_migrate
-from relay import settings
 from relay.errors import UserMistake, WorkFailed
 from relay.local.process import Process, await_answer, free_port, last_lines
 from relay.local.services import Services
@@ -98,7 +98,7 @@ def prepare(running: Services) -> None:
     worker_migrate.upgrade(running.database_url)
     realtime_migrate.migrate(running.database_url)
     known = {"KAFKA_BROKERS": running.kafka_brokers}
-    topics.create(settings.load(known, config_file=SETTINGS, needs=("kafka_brokers",)))
+    topics.create(loading.load(known, config_file=SETTINGS, needs=("kafka_brokers",)))
 
 
 class Actor:

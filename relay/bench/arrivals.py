@@ -16,7 +16,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from relay.bench.aside import Aside, aside, say_answer, say_ready
 from relay.errors import WorkFailed
-from relay.settings import Settings, load
+from relay.loading import load
+from relay.settings import Settings
 
 DIGITS = 12
 """Of the number at the beginning of a payload."""

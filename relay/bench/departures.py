@@ -25,7 +25,8 @@ from relay.bench.arrivals import consuming, payload
 from relay.bench.aside import aside, say_answer, say_ready
 from relay.connection import PINNED, pin
 from relay.errors import DatabaseUnreachable
-from relay.settings import Settings, load
+from relay.loading import load
+from relay.settings import Settings
 
 ENQUEUE = """
 -- enqueue_timed

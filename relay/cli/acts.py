@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def complete_topic(incomplete: str) -> list[str]:
     """Complete a topic from the settings file; asks no server."""
     try:
-        from relay.settings import load
+        from relay.loading import load
 
         return sorted(topic for topic in load(os.environ, needs=()).topics if topic.startswith(incomplete))
     except RelayError:

@@ -35,6 +35,6 @@ def settings_of(context: typer.Context, needs: Collection[str]) -> "Settings":
     Raises:
         SettingsError: something is missing or malformed.
     """
-    from relay.settings import load
+    from relay.loading import load
 
     return load(os.environ, config_file=context.obj, needs=needs)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
-from relay import migrate, settings
+from relay import loading, migrate, migrate_session
 from relay.connection import where
 from relay.kafka_properties import VARIABLE
 from relay.local.database import own_database
@@ -22,6 +22,7 @@ from relay.local.kafka import Kafka, KafkaUnavailable, MockKafka
 from relay.local.postgres import Postgres
 from relay.publishing import topics
 from relay.publishing.broker import admin
+from relay.settings import Settings
 
 LOGICAL_TOPICS = ("business-events", "email-queue", "audit-logs", "notification-queue", "analytics-events")
 PARTITIONS = 4
@@ -66,7 +67,7 @@ def build(folder: Path, stack: ExitStack, say: Say) -> Stage:
     config = _config(folder, names)
     security = {name: value for name, value in os.environ.items() if given and name.startswith(VARIABLE)}
     security.pop("RELAY_KAFKA_BROKERS", None)
-    ours = settings.load({**security, "RELAY_KAFKA_BROKERS": brokers}, config_file=config, needs=("kafka_brokers",))
+    ours = loading.load({**security, "RELAY_KAFKA_BROKERS": brokers}, config_file=config, needs=("kafka_brokers",))
     if given:
         say(f"using Kafka at {given}, in topics {own}-*, which are deleted at the end")
         stack.callback(_delete_topics, ours, names)
@@ -78,8 +79,8 @@ def build(folder: Path, stack: ExitStack, say: Say) -> Stage:
 def _database(folder: Path, own: str, stack: ExitStack, say: Say) -> str:
     given = os.environ.get("DATABASE_URL")
     if given:
-        say(f"using PostgreSQL at {where(migrate.libpq_url(given))}, in database {own}, dropped at the end")
-        return own_database(migrate.libpq_url(given), own, stack)
+        say(f"using PostgreSQL at {where(migrate_session.libpq_url(given))}, in database {own}, dropped at the end")
+        return own_database(migrate_session.libpq_url(given), own, stack)
     say("starting PostgreSQL")
     server = Postgres(folder / "postgres")
     stack.callback(server.close)
@@ -113,7 +114,7 @@ def _config(folder: Path, names: tuple[str, ...]) -> Path:
     return config
 
 
-def _delete_topics(ours: settings.Settings, names: tuple[str, ...]) -> None:
+def _delete_topics(ours: Settings, names: tuple[str, ...]) -> None:
     client = admin(ours)
     for future in client.delete_topics(list(names)).values():
         with suppress(KafkaException):  # one that was never made, for we were interrupted before

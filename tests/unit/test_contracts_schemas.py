@@ -26,7 +26,7 @@ from app_integration.contracts import (
     schemas,
 )
 from app_integration.payload import serialise
-from relay.settings import load
+from relay.loading import load
 from tests.command import REPOSITORY, environment
 
 FOLDER = REPOSITORY / "docs" / "events"

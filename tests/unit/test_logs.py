@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from relay import events
 from relay.blame import Fault
 from relay.hold import Failure, Hold, Scope
+from relay.loading import load
 from relay.message import Row
-from relay.settings import load
 from relay.telemetry import logs
 from relay.telemetry.lines import HOT, line_of, name_of
 from relay.telemetry.secrets import secrets_of

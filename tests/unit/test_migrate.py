@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from relay import migrate
+from relay import migrate, migrate_session
 from relay.errors import DatabaseUnreachable, SettingsError, UserMistake
 from relay.local.process import free_port
 
@@ -23,7 +23,7 @@ SECRET = "correct-horse"
     ],
 )
 def test_address_is_read_as_libpq_and_as_sqlalchemy_write_it(given: str, read: str) -> None:
-    assert migrate.libpq_url(given) == read
+    assert migrate_session.libpq_url(given) == read
 
 
 @pytest.mark.parametrize(

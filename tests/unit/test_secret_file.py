@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from relay.errors import SettingsError
+from relay.loading import load, renewed
 from relay.secret_file import KAFKA_SECRETS
-from relay.settings import Topic, load, renewed
+from relay.settings import Topic
 
 URL = "postgresql://relay:geheim@db/shop"
 BROKERS = {"KAFKA_BROKERS": "k:9092"}

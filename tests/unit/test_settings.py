@@ -11,9 +11,10 @@ from pydantic_core import PydanticUndefined
 from relay import duration
 from relay.errors import SettingsError
 from relay.kafka_properties import GUARDED, from_variable, unfit
+from relay.loading import load
 from relay.policy import OnFailure
 from relay.publishing.producer import LOCKED
-from relay.settings import FIELDS, Topic, load
+from relay.settings import FIELDS, Topic
 
 ENOUGH = {"DATABASE_URL": "postgresql://app:geheim@db/shop", "KAFKA_BROKERS": "kafka:9092"}
 

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from relay import locks, migrate
+from relay import locks, migrate_session
 
 ENQUEUE = "select outbox.enqueue('orders', '1', key => %s)"
 
@@ -103,5 +103,5 @@ def test_transaction_that_rings_not_can_be_prepared_and_one_that_rings_cannot(
 
 
 def test_operators_and_relays_never_meet_at_one_lock() -> None:
-    classes = [locks.LEASE, locks.MEMBER, locks.DOORBELL, migrate.TURN_LOCK]
+    classes = [locks.LEASE, locks.MEMBER, locks.DOORBELL, migrate_session.TURN_LOCK]
     assert len(set(classes)) == len(classes)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from alembic.script import ScriptDirectory
 
-from relay import migrate
+from relay import migrate, migrate_session
 from relay.errors import DatabaseUnfit, SchemaError, SettingsError, UserMistake, WorkFailed
 from relay.revision import KNOWN_REVISIONS, REVISION, State
 
@@ -212,9 +212,9 @@ def test_second_operator_waits_for_the_first(empty_database: str) -> None:
     ]
     waiting = "select count(*) from pg_locks where locktype = 'advisory' and classid = %s and not granted"
     with psycopg.connect(empty_database) as first:
-        first.execute("select pg_advisory_xact_lock(%s, 0)", [migrate.TURN_LOCK])
+        first.execute("select pg_advisory_xact_lock(%s, 0)", [migrate_session.TURN_LOCK])
         with subprocess.Popen(command, cwd=ROOT) as second:
-            while first.execute(waiting, [migrate.TURN_LOCK]).fetchone() == (0,):
+            while first.execute(waiting, [migrate_session.TURN_LOCK]).fetchone() == (0,):
                 assert second.poll() is None, "the second operator did not wait"
             first.rollback()
             assert second.wait(60) == 0
