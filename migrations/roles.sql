@@ -53,6 +53,8 @@ grant insert on outbox.checkpoint, outbox.snapshot, outbox.held to outbox_relay;
 grant update on outbox.held to outbox_relay;
 grant select on sequence outbox.message_seq, outbox.slot to outbox_relay;
 grant execute on function outbox.shard_count, outbox.oldest_relay to outbox_relay;
+-- so that who is where a relay runs can look with its login: relay status, failed, relays
+grant execute on function outbox.chosen, outbox.relays to outbox_relay;
 
 -- grant_pruning: what retention takes beside that
 grant truncate on outbox.message_0, outbox.message_1, outbox.message_2, outbox.message_3, outbox.message_4,
@@ -77,5 +79,5 @@ grant execute on function outbox.shard_count, outbox.oldest_relay, outbox.covers
 grant execute on function outbox.chosen, outbox.replay, outbox.discard to outbox_operator;
 grant execute on function outbox.pause, outbox.resume, outbox.limit, outbox.known_topics, outbox.not_obeying
     to outbox_operator;
-grant execute on function outbox.acts_on to outbox_operator;
+grant execute on function outbox.acts_on, outbox.relays to outbox_operator;
 -- outbox.show tells what messages say, and outbox.erase takes it away for good: grant those to a few by name.

@@ -11,6 +11,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from relay import locks
+from relay.admission import is_final, mend_of_trust
+from relay.certificate_probe import why_not_trusted
 from relay.errors import DatabaseUnfit, DatabaseUnreachable
 
 OLDEST_POSTGRES = 140000
@@ -58,24 +60,6 @@ INSPECT = """
 select pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_recovery(),
        current_setting('server_encoding')
 """
-
-
-_SIGNED = "check who signed the server's certificate (sslrootcert), and until when it is valid"
-_SHOWN = "check sslcert and sslkey; the key may be readable for nobody else"
-
-UNTRUSTED = (
-    ("certificate verify failed", _SIGNED),
-    ("signature failure", _SIGNED),
-    ("does not match host name", "name the server in DATABASE_URL as its certificate does"),
-    ("root certificate file", "name the certificate of who signed the server's: sslrootcert"),
-    ("certificate present, but not private key file", _SHOWN),
-    ("could not load private key file", _SHOWN),
-    ("could not read certificate file", _SHOWN),
-    ("has group or world access", _SHOWN),
-    ("alert", "the server does not accept this client's certificate: check sslcert, and until when it is valid"),
-    ("server does not support SSL", "the server speaks no TLS: turn ssl on there"),
-)
-"""What libpq and OpenSSL say where either side does not accept the other's certificate, or has none; and the mend."""
 
 WHICH = """
 -- which_server
@@ -185,16 +169,13 @@ def first_line(error: BaseException) -> str:
 
 
 def refused(database_url: str, error: psycopg.OperationalError) -> DatabaseUnreachable | DatabaseUnfit:
-    """Tell a refusal that a person must mend from one that time may mend.
-
-    A refused connection carries no SQLSTATE in libpq, so the server's words decide (PostgreSQL's messages for
-    28P01, 28000 and 3D000).
-    """
+    """Tell a refusal that a person must mend from one that time may mend."""
     text, place = " ".join(str(error).split()), where(database_url)
-    for words, mend in UNTRUSTED:
-        if words in text:
-            return DatabaseUnfit(f"{place} and the relay do not accept each other: {text}; {mend}")
-    final = ("password authentication failed", "no pg_hba.conf entry", "role", "database")
-    if any(f"FATAL: {words}" in text for words in final):
+    why = why_not_trusted(database_url) if "certificate verify failed" in text else None
+    if why:
+        return DatabaseUnfit(f"{place} and the relay do not accept each other: certificate verify failed: {why}")
+    if mend := mend_of_trust(text):
+        return DatabaseUnfit(f"{place} and the relay do not accept each other: {text}; {mend}")
+    if is_final(text):
         return DatabaseUnfit(f"{place} refuses the relay: {text}")
     return DatabaseUnreachable(f"{place} does not answer: {text}")

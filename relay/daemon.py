@@ -1,7 +1,8 @@
 """One relay as a process: what it does beside relaying, how it begins anew after faults, and when it ends.
 
 Guarantees: a fault of the database or the network ends in a fresh start from the recorded positions, never in going on
-with what was in memory; a mistake of the user ends the process with its explanation; SIGTERM ends it cleanly.
+with what was in memory; a mistake of the user ends a relay that has not worked yet, with its explanation; SIGTERM ends
+it cleanly.
 """
 
 import os
@@ -15,7 +16,16 @@ import psycopg
 from relay import events
 from relay.composition import compose
 from relay.connection import connect, first_line
-from relay.errors import BrokerUnreachable, DatabaseUnreachable, LeaseLost, SettingsError, WorkFailed
+from relay.errors import (
+    BrokerUnreachable,
+    DatabaseUnreachable,
+    LeaseLost,
+    PositionsForeign,
+    RelayError,
+    SettingsError,
+    UserMistake,
+    WorkFailed,
+)
 from relay.leasing.pulse import Limits, Pulse
 from relay.loading import renewed
 from relay.publishing.broker import reachable
@@ -65,17 +75,28 @@ def run(settings: Settings, *, wait: float = 0.0, tell: events.Tell = logs.tell)
 def _relay_until_stopped(
     settings: Settings, stop: Stop, pulse: Pulse, tell: events.Tell, spans: "Spans | None"
 ) -> None:
-    """Relay, and begin anew after each fault."""
-    failures = 0
+    """Relay, and begin anew after each fault.
+
+    What makes a start a mistake, such as a schema, a right or a password that is missing, is an outage to a relay that
+    has worked: somebody changes the set-up under it, and may be about to mend that. Until then it says what is wrong.
+    """
+    failures, worked = 0, False
+
+    def note(event: events.Event) -> None:
+        nonlocal worked
+        worked = worked or isinstance(event, events.LeasesChanged)
+
     while stop() is None:
         began = time.monotonic()
         pulse.beat()
         try:
-            _work(_with_todays_secrets(settings), stop, pulse, tell, spans)
-        except (WorkFailed, psycopg.Error) as error:
+            _work(_with_todays_secrets(settings), stop, pulse, events.all_hear(note, tell), spans)
+        except (RelayError, psycopg.Error) as error:
             # The loop goes on: what it waited for may have lasted so long that the pause would pass for standing still.
             pulse.beat()
-            # Also a table or a right that is suddenly missing: the fresh start says what it is, and the mend.
+            # Positions of another cluster are final: a person must say what they mean before anything is published.
+            if isinstance(error, UserMistake) and (not worked or isinstance(error, PositionsForeign)):
+                raise
             failures = 0 if time.monotonic() - began > RETRY_SECONDS[-1] else failures
             pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
             failures += 1
@@ -203,7 +224,7 @@ def _demand_nothing_left(settings: Settings, published: int) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, LeaseLost):
         return f"a lease was lost: {error}"
-    if isinstance(error, WorkFailed):
+    if isinstance(error, RelayError):
         return str(error)
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return f"the database closed or refused a session: {first_line(error)}"

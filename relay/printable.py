@@ -21,3 +21,9 @@ def short(text: str, most: int = MOST) -> str:
     """Escape a text of others, and cut it: a key may be a megabyte long."""
     rest = len(text) - most
     return printable(text[:most]) + (f" … and {rest:,} characters more" if rest > 0 else "")
+
+
+def quoted(text: str, most: int = MOST) -> str:
+    """Quote what somebody typed, as Python writes text, and cut it."""
+    rest = len(text) - most
+    return repr(text[:most]) + (f" … and {rest:,} characters more" if rest > 0 else "")

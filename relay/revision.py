@@ -26,9 +26,17 @@ without a stop: the schema is migrated first, by a step that only adds, then one
 nobody uses any more is taken away by a later release."""
 
 FIND_TABLES = """
--- find_tables: asked first, so that a missing table is an answer and not an error
-select to_regclass('outbox.schema_version') is not null, to_regclass('outbox.message') is not null,
-       to_regproc('outbox.oldest_relay') is not null
+-- find_tables: asked first, so that a missing table is an answer and not an error; of the catalogs, which need no
+-- right. A schema that was taken back has an empty version table and no rights: without messages it need not be read
+select coalesce((select has_message
+                        or has_schema_privilege(relnamespace, 'usage') and has_table_privilege(oid, 'select')
+                 from pg_class where relname = 'schema_version' and relnamespace = outbox), false),
+       has_message,
+       exists (select from pg_proc where proname = 'oldest_relay' and pronamespace = outbox)
+from (select (select oid from pg_namespace where nspname = 'outbox') as outbox) as schema
+cross join lateral (
+    select exists (select from pg_class where relname = 'message' and relnamespace = outbox) as has_message
+) as tables
 """
 
 READ_REVISION = """

@@ -7,6 +7,9 @@ from tests.certificates import Pair
 
 PASSWORD = "fjord-7-Granit"
 
+SASL = ("SASL", "BRIEF")
+"""The listeners that ask for a password; BRIEF does so every two seconds."""
+
 
 def kafka_properties(
     kafka_port: int, controller_port: int, ports: dict[str, int], pairs: dict[str, Pair], ca: Path
@@ -16,14 +19,14 @@ def kafka_properties(
     Args:
         kafka_port: of PLAINTEXT.
         controller_port: of the controller.
-        ports: of each other listener, by its name; the one that is called SASL asks for a password, the others do not.
+        ports: of each other listener, by its name; those of `SASL` ask for a password, the others do not.
         pairs: the certificate of each of those.
         ca: whom they believe.
     """
     names = {"PLAINTEXT": kafka_port, **ports}
     listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in names.items())
     advertised = ",".join(f"{name}://localhost:{port}" for name, port in names.items())
-    protocols = {name: "SASL_SSL" if name == "SASL" else "SSL" for name in ports}
+    protocols = {name: "SASL_SSL" if name in SASL else "SSL" for name in ports}
     plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
     made = {
@@ -38,6 +41,9 @@ def kafka_properties(
         "listener.name.sasl.plain.sasl.jaas.config": f'{plain} user_relay="{PASSWORD}";',
         "listener.name.sasl.scram-sha-256.sasl.jaas.config": scram,
         "listener.name.sasl.scram-sha-512.sasl.jaas.config": scram,
+        "listener.name.brief.scram-sha-256.sasl.jaas.config": scram,
+        "listener.name.brief.sasl.enabled.mechanisms": "SCRAM-SHA-256",
+        "listener.name.brief.scram-sha-256.connections.max.reauth.ms": "2000",
         "listener.name.mtls.ssl.client.auth": "required",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "true",

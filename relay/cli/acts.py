@@ -14,6 +14,7 @@ from relay.cli.operators import CODES, Why, Yes, demand_answers
 from relay.cli.options import DATABASE, Json, settings_of
 from relay.errors import ChoiceError, RelayError, WorkFailed
 from relay.operators.choice import TIMES, Choice, read
+from relay.printable import quoted
 
 if TYPE_CHECKING:
     import psycopg
@@ -112,7 +113,7 @@ def _rate(text: str | None, *, none: bool) -> float | None:
     if rate <= 0:
         raise ChoiceError(f"RATE is {text}; {allowed}; to stop a topic use relay pause")
     if not math.isfinite(rate):
-        raise ChoiceError(f"RATE is {text!r}; {allowed}")
+        raise ChoiceError(f"RATE is {quoted(text)}; {allowed}")
     return rate
 
 

@@ -7,6 +7,7 @@ it needs, so that `--help` is quick and a running relay carries nothing that it 
 # ruff: noqa: PLC0415 - each command imports what it needs, see above
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from relay.cli import acts as cli_acts
 from relay.cli import operators as cli_operate
 from relay.cli.options import BOTH, DATABASE, KAFKA, Json, log_as_set, settings_of
 from relay.errors import RelayError, UserMistake
+from relay.printable import quoted
 
 EPILOG = (
     "Settings come from the environment (DATABASE_URL, KAFKA_BROKERS, RELAY_…) and from relay.toml; the environment "
@@ -48,10 +50,20 @@ Wait = Annotated[
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
+        _demand_text(sys.argv[1:])
         app()
     except RelayError as error:
         typer.echo(f"relay: {error}", err=True)
         sys.exit(exit_code(error))
+
+
+def _demand_text(arguments: Sequence[str]) -> None:
+    """Go on only with arguments that are text, for no topic, key or reason is anything else."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UserMistake(f"the argument {quoted(argument)} is not UTF-8 text; nothing was done") from None
 
 
 def exit_code(error: RelayError) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -122,13 +123,14 @@ def _choice(choice: Mapping[str, Any]) -> str:
 def relays(found: Sequence[LiveRelay], rules: Sequence[Rule]) -> None:
     """Show who is alive and how busy, and what is said of topics."""
     console = terminal()
-    table = Table("relay", "since (UTC)", "from", "shards", "messages/s", "last checkpoint (UTC)", "silent")
+    table = Table("relay", "version", "since (UTC)", "from", "shards", "messages/s", "last checkpoint (UTC)", "silent")
     for one in found:
         table.add_row(
             Text(short(one.name)),
+            one.version or "?",
             _time(one.since),
             one.address or "local",
-            f"{len(one.shards)}: {' '.join(map(str, one.shards))}" if one.shards else "none",
+            _shards(one),
             f"{one.messages_per_second:,.1f}",
             _time(one.checkpoint_at),
             "?" if one.silent_seconds is None else f"{max(0.0, one.silent_seconds):.1f} s",
@@ -140,6 +142,14 @@ def relays(found: Sequence[LiveRelay], rules: Sequence[Rule]) -> None:
         console.print(
             Text(f"topic {printable(rule.topic)}{' and'.join(filter(None, (paused, limit)))}"), soft_wrap=True
         )
+
+
+def _shards(relay: LiveRelay) -> str:
+    """A line for all that were taken at one time."""
+    since: dict[datetime | None, list[int]] = defaultdict(list)
+    for shard, moment in zip(relay.shards, relay.shards_since, strict=True):
+        since[moment].append(shard)
+    return "\n".join(f"{' '.join(map(str, some))} since {_time(moment)}" for moment, some in since.items()) or "none"
 
 
 def _time(moment: datetime | None) -> str:

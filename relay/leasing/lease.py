@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import psycopg
 
-from relay import locks
+from relay import __version__, locks
 
 JOIN = """
--- join
-select pg_advisory_lock_shared(%(member)s, 0), pg_backend_pid(), outbox.shard_count()
+-- join: and say which version joins
+select pg_advisory_lock_shared(%(member)s, 0), pg_advisory_lock_shared(%(version)s, %(number)s), pg_backend_pid(),
+       outbox.shard_count()
 """
 
 SURVEY = """
@@ -29,13 +30,17 @@ where locktype = 'advisory' and objsubid = 2 and granted
 CLASSES = {"lease": locks.LEASE, "member": locks.MEMBER, "loop": locks.LOOP, "beside": locks.BESIDE}
 
 TAKE = """
--- take_leases
-select shard from unnest(%(shards)s::int[]) as shard where pg_try_advisory_lock(%(lease)s, shard)
+-- take_leases: those that are free, and show since when (locks.SINCE)
+select shard, seconds, pg_advisory_lock_shared(%(since)s + shard, seconds)
+from (select extract(epoch from now() - timestamptz '2000-01-01 00:00Z')::int) as taken(seconds),
+     unnest(%(shards)s::int[]) as shard
+where pg_try_advisory_lock(%(lease)s, shard)
 """
 
 GIVE_UP = """
 -- give_up_leases
-select pg_advisory_unlock(%(lease)s, shard) from unnest(%(shards)s::int[]) as shard
+select pg_advisory_unlock_shared(%(since)s + shard, seconds), pg_advisory_unlock(%(lease)s, shard)
+from unnest(%(shards)s::int[], %(seconds)s::int[]) as given(shard, seconds)
 """
 
 
@@ -83,10 +88,13 @@ class Leases:
 
     def __init__(self, connection: "psycopg.Connection") -> None:
         self._connection = connection
-        joined = connection.execute(JOIN, {"member": locks.MEMBER}).fetchone()
+        version = {"version": locks.VERSION, "number": locks.version_number(__version__)}
+        joined = connection.execute(JOIN, {"member": locks.MEMBER, **version}).fetchone()
         assert joined is not None
-        _, self._me, self.shards = joined
+        _, _, self._me, self.shards = joined
         self.held: frozenset[int] = frozenset()
+        self._since: dict[int, int] = {}
+        """The number by which each shard's `locks.SINCE` is given back."""
         self.others = False
         """Whether there were sessions of any other relay at the last survey."""
 
@@ -104,12 +112,16 @@ class Leases:
 
     def take(self, shards: Collection[int]) -> frozenset[int]:
         """Try for some shards; return those that are ours now."""
-        taken = self._connection.execute(TAKE, {"lease": locks.LEASE, "shards": list(shards)}).fetchall()
-        gained = frozenset(shard for (shard,) in taken)
+        values = {"lease": locks.LEASE, "since": locks.SINCE, "shards": list(shards)}
+        taken = self._connection.execute(TAKE, values).fetchall()
+        self._since |= {shard: seconds for shard, seconds, _ in taken}
+        gained = frozenset(shard for shard, _, _ in taken)
         self.held |= gained
         return gained
 
     def give_up(self, shards: Collection[int]) -> None:
         """Unlock some shards. Their last checkpoint must be committed: another relay may take them at once."""
-        self._connection.execute(GIVE_UP, {"lease": locks.LEASE, "shards": list(shards)})
+        given = {shard: self._since.pop(shard) for shard in shards}
+        values = {"lease": locks.LEASE, "since": locks.SINCE, "shards": list(given), "seconds": list(given.values())}
+        self._connection.execute(GIVE_UP, values)
         self.held -= frozenset(shards)

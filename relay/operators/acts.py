@@ -17,6 +17,7 @@ from relay.errors import ChoiceError
 from relay.kafka_properties import nearest
 from relay.operators.choice import Choice
 from relay.operators.operating import NOW
+from relay.printable import quoted
 
 PAUSE = """
 -- pause
@@ -184,8 +185,8 @@ def demand_known(topic: str, known_topics: Collection[str]) -> None:
         near = nearest(topic, known_topics)
         listed = ", ".join(sorted(known_topics)[:20]) or "none"
         raise ChoiceError(
-            f"nothing is known of a topic {topic!r}{near}; known are: {listed}. Nothing was changed; for one of which "
-            "nothing was enqueued yet, say --unknown"
+            f"nothing is known of a topic {quoted(topic)}{near}; known are: {listed}. Nothing was changed; for one of "
+            "which nothing was enqueued yet, say --unknown"
         )
 
 
@@ -202,5 +203,5 @@ def prefix(text: str) -> tuple[UUID, UUID]:
     """
     digits = text.strip().lower().replace("-", "")
     if not 4 <= len(digits) <= 32 or any(one not in "0123456789abcdef" for one in digits):  # noqa: PLR2004
-        raise ChoiceError(f"{text!r} is not the id of a message; allowed: a UUID, or its first 4 digits or more")
+        raise ChoiceError(f"{quoted(text)} is not the id of a message; allowed: a UUID, or its first 4 digits or more")
     return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))

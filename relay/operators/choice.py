@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from relay.errors import ChoiceError
+from relay.printable import quoted
 
 FAILED = ("dead", "retrying", "unreachable")
 """The states of what has failed: all that `relay replay` makes due."""
@@ -69,9 +70,9 @@ class Choice:
         if self.ids:
             return f"with {len(self.ids):,} ids" if len(self.ids) > 1 else f"with id {self.ids[0]}"
         said = {
-            "of topic {!r}": self.topic,
-            "with key {!r}": self.key,
-            "with an error like {!r}": self.error,
+            "of topic {}": _quoted(self.topic),
+            "with key {}": _quoted(self.key),
+            "with an error like {}": _quoted(self.error),
             "in state {}": self.state,
             f"{'sent' if self.sent else 'held'} since {{}}": _told(self.after),
             f"{'sent' if self.sent else 'held'} before {{}}": _told(self.before),
@@ -126,6 +127,10 @@ def told(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def _quoted(text: str | None) -> str | None:
+    return None if text is None else quoted(text)
+
+
 def _told(moment: Moment | None) -> str | None:
     return told(moment) if isinstance(moment, datetime) else None if moment is None else f"{moment} ago"
 
@@ -134,7 +139,7 @@ def _uuid(text: str, problems: list[str]) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        problems.append(f"{text!r} is not the id of a message; allowed: a UUID, as relay failed shows it")
+        problems.append(f"{quoted(text)} is not the id of a message; allowed: a UUID, as relay failed shows it")
         return UUID(int=0)
 
 
@@ -147,7 +152,7 @@ def _moment(option: str, text: str | None, problems: list[str]) -> Moment | None
         time = datetime.fromisoformat(text.strip())
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        problems.append(f"{option} is {text!r}; allowed: {TIMES}")
+        problems.append(f"{option} is {quoted(text)}; allowed: {TIMES}")
         return None
 
 
@@ -170,5 +175,5 @@ def _contradictions(choice: Choice, states: tuple[str, ...]) -> list[str]:
     if choice.force and not choice.sent:
         problems.append("--force is given without --sent; nobody has handled what was never sent, leave it out")
     if choice.state is not None and choice.state not in states:
-        problems.append(f"--state is {choice.state!r}; allowed: {', '.join(states)}")
+        problems.append(f"--state is {quoted(choice.state)}; allowed: {', '.join(states)}")
     return problems

@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 
 from relay.errors import ChoiceError
 from relay.operators.acts import Logged, prefix
+from relay.printable import quoted
 
 SHOW = """
 -- show
@@ -100,10 +101,10 @@ def read(connection: "psycopg.Connection", id_: str) -> Message:
     with connection.cursor(row_factory=class_row(Message)) as cursor:
         found = cursor.execute(SHOW, {"low": low, "high": high}).fetchall()
     if not found:
-        raise ChoiceError(f"no message {id_!r} is known: it was never committed, or it is no longer kept")
+        raise ChoiceError(f"no message {quoted(id_)} is known: it was never committed, or it is no longer kept")
     if len(found) > 1:
         ids = ", ".join(sorted(str(message.id) for message in found))
-        raise ChoiceError(f"{id_!r} is the beginning of several ids: {ids}{' …' * (len(found) == 10)}")  # noqa: PLR2004
+        raise ChoiceError(f"{quoted(id_)} is the beginning of several ids: {ids}{' …' * (len(found) == 10)}")  # noqa: PLR2004
     return found[0]
 
 

@@ -7,34 +7,13 @@ from typing import Any
 
 import psycopg
 
-from relay import locks
 from relay.leasing.fleet import sessions
 from relay.leasing.silence import by_relay, silence
 
 READ_RELAYS = """
--- read_relays: each live relay with its shards, since when it is there, and what was recorded of them in a minute
-with locked as materialized (
-    select l.pid, l.classid::bigint as class, l.objid::bigint as number
-    from pg_locks l
-    where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
-      and l.database = (select oid from pg_database where datname = current_database())
-)
-select coalesce(a.application_name, ''), member.pid, a.backend_start, host(a.client_addr),
-       array(select number::int from locked where pid = member.pid and class = %(lease)s order by number) as shards,
-       recent.sent / 60.0, recent.at
-from locked member
-left join pg_stat_activity a on a.pid = member.pid
-cross join lateral (
-    select coalesce(sum(c.sent) filter (where c.sent_at > clock_timestamp() - interval '1 minute'), 0)::float8 as sent,
-           max(c.sent_at) as at
-    from locked lease
-    cross join lateral (
-        select sent, sent_at from outbox.checkpoint where shard = lease.number order by batch desc limit 300
-    ) as c
-    where lease.pid = member.pid and lease.class = %(lease)s
-) as recent
-where member.class = %(member)s and member.number = 0
-order by 1, 2
+-- read_relays
+select name, pid, version, since, address, shards, shards_since, messages_per_second, checkpoint_at
+from outbox.relays() order by name, pid
 """
 
 
@@ -44,39 +23,34 @@ class LiveRelay:
 
     `since` is when its session began, `silent_seconds` for how long its loop has sent no statement; both are None to a
     role that may not see them (`pg_read_all_stats`). `messages_per_second` is what its shards recorded in a minute.
+    `version` and `shards_since`, when it took each of its shards, it says itself; one of an older release does not.
     """
 
     name: str
     pid: int
+    version: str | None
     since: datetime | None
     address: str | None
     shards: Sequence[int]
+    shards_since: Sequence[datetime | None]
     messages_per_second: float
     checkpoint_at: datetime | None
     silent_seconds: float | None
 
     def as_json(self) -> dict[str, Any]:
         """Return the same as JSON values."""
-        values = asdict(self)
-        for name in ("since", "checkpoint_at"):
-            values[name] = values[name] and values[name].astimezone(UTC).isoformat()
-        return values
+        leases = zip(self.shards, self.shards_since, strict=True)
+        values = {**asdict(self), "since": _told(self.since), "checkpoint_at": _told(self.checkpoint_at)}
+        del values["shards_since"]
+        return {**values, "shards": [{"shard": shard, "since": _told(since)} for shard, since in leases]}
 
 
 def read(connection: "psycopg.Connection") -> list[LiveRelay]:
     """Read which relays are alive."""
-    found = connection.execute(READ_RELAYS, {"lease": locks.LEASE, "member": locks.MEMBER}).fetchall()
+    found = connection.execute(READ_RELAYS).fetchall()
     own = by_relay(sessions(connection))
-    return [
-        LiveRelay(
-            name.removeprefix(locks.application_name("")),
-            pid,
-            since,
-            address,
-            shards,
-            rate,
-            at,
-            silence(own.get(pid, ())),
-        )
-        for name, pid, since, address, shards, rate, at in found
-    ]
+    return [LiveRelay(*(*row, silence(own.get(row[1], ())))) for row in found]
+
+
+def _told(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()

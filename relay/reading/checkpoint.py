@@ -49,7 +49,7 @@ left join lateral (
 """
 
 APPEND_CHECKPOINTS = """
--- append_checkpoints
+-- append_checkpoints: what is `ahead` refers to no row that tells which numbers were drawn by then, so it tells itself
 with recorded as (
     insert into outbox.snapshot (taken, floor, system_identifier)
     select taken, floor, %(system)s::bigint
@@ -61,7 +61,8 @@ with recorded as (
     select * from unnest(%(known)s::bigint[], %(known_taken)s::text[], %(known_floors)s::bigint[])
 )
 insert into outbox.checkpoint (shard, batch, seen, target, upto, ahead, sent)
-select p.shard, p.batch, seen.id, target.id, p.upto, p.ahead, p.sent
+select p.shard, p.batch, seen.id, target.id, p.upto,
+       p.ahead || jsonb_build_object('drawn', coalesce(pg_sequence_last_value('outbox.message_seq'), 0)), p.sent
 from unnest(%(shards)s::smallint[], %(batches)s::bigint[], %(seen)s::text[], %(seen_floors)s::bigint[],
             %(targets)s::text[], %(target_floors)s::bigint[], %(uptos)s::bigint[], %(ahead)s::jsonb[],
             %(sent)s::bigint[])

@@ -60,11 +60,14 @@ from position
 """.replace("{position}", POSITION)
 
 READ_MARKS: LiteralString = """
--- read_marks: what was drawn from the sequence, what the positions know of it, and until when
+-- read_marks: what was drawn from the sequence, what the positions know of it, and until when; where topics are behind,
+-- their shard may refer to an old snapshot for long, and tells in `ahead` what it knows beyond that
+with {position}
 select coalesce(pg_sequence_last_value('outbox.message_seq'), 0),
-       (select coalesce(max(greatest(drawn, floor)), 0) from outbox.snapshot),
+       greatest((select coalesce(max(greatest(drawn, floor)), 0) from outbox.snapshot),
+                (select max((ahead ->> 'drawn')::bigint) from position)),
        (select max(sent_at) from outbox.checkpoint)
-"""
+""".replace("{position}", POSITION)
 
 COUNT: LiteralString = """
 -- count_unsent: all of the table, while writers go on

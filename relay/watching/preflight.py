@@ -3,6 +3,7 @@
 That the settings can be read at all, `relay.settings` has made sure by then.
 """
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from relay.watching.findings import Finding, Level
 
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
 """The parameters of a PostgreSQL URL that name a file (libpq)."""
+
+KEYS = ("ssl.key.location", "ssl.keystore.location")
+"""Properties that name a file with a private key. (libpq looks at its own by itself.)"""
 
 UNVERIFIED = ("", "disable", "allow", "prefer", "require")
 """Values of `sslmode` with which anybody on the way could be the database."""
@@ -53,6 +57,10 @@ def _is_there(path: str) -> bool:
         return path == "system"
 
 
+def _is_open(path: str) -> bool:
+    return bool(Path(path).stat().st_mode & stat.S_IROTH)
+
+
 def _is_local(parts: dict[str, str]) -> bool:
     hosts = parts.get("host", "localhost").split(",")
     return all(host in {"localhost", "127.0.0.1", "::1"} or host.startswith(("/", "@")) for host in hosts)
@@ -64,6 +72,11 @@ def _kafka(settings: Settings) -> Finding:
         make(settings.kafka, lambda *_: None)
     except SettingsError as error:
         return Finding("kafka", Level.PROBLEM, str(error), "correct [kafka] or the variables")
+    open_to_all = [name for name in KEYS if name in settings.kafka and _is_open(settings.kafka[name])]
+    if open_to_all:
+        paths = ", ".join(f"{name} {settings.kafka[name]}" for name in open_to_all)
+        found = f"every user of this machine may read what only the relay should: {paths}"
+        return Finding("kafka", Level.WARNING, found, "chmod o-r these files; in Kubernetes, set defaultMode: 0440")
     return Finding(
         "kafka", Level.OK, f"librdkafka takes the {len(settings.kafka)} properties; {settings.kafka_brokers}, not asked"
     )

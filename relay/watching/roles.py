@@ -16,12 +16,15 @@ READ_SQUATTERS = """
 select coalesce(a.usename::text, 'nobody'), coalesce(l.pid, 0),
        case l.classid::bigint
            when %(lease)s then 'lease' when %(doorbell)s then 'doorbell' when %(member)s then 'member'
-           when %(prune)s then 'prune' when %(revision)s then 'revision' else 'tie' end as kind,
+           when %(prune)s then 'prune' when %(revision)s then 'revision' when %(loop)s then 'tie'
+           when %(beside)s then 'tie' else 'sign' end as kind,
        string_agg(distinct l.objid::text, ', ')
 from pg_locks l left join pg_stat_activity a using (pid)
 where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
   and l.database = (select oid from pg_database where datname = current_database())
-  and l.classid::bigint in (%(lease)s, %(doorbell)s, %(member)s, %(prune)s, %(revision)s, %(loop)s, %(beside)s)
+  and (l.classid::bigint in (%(lease)s, %(doorbell)s, %(member)s, %(prune)s, %(revision)s, %(loop)s, %(beside)s,
+                             %(obeyed)s, %(version)s)
+       or l.classid::bigint between %(since)s and %(since)s + 255)
   -- what every insert tries
   and not (l.classid::bigint = %(doorbell)s and l.mode = 'ShareLock')
   and (a.usesysid is null or not has_table_privilege(a.usesysid, 'outbox.checkpoint', 'insert'))
@@ -49,6 +52,9 @@ CLASSES = {
     "revision": locks.REVISION,
     "loop": locks.LOOP,
     "beside": locks.BESIDE,
+    "obeyed": locks.OBEYED,
+    "version": locks.VERSION,
+    "since": locks.SINCE,
 }
 
 

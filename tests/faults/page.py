@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.faults.kinds import KINDS
 from tests.faults.report import markdown
 from tests.faults.result import Result, Row, rows_of
 from tests.faults.tally import Counts
@@ -69,6 +70,13 @@ def text(figures: Mapping[str, Any]) -> str:
     machine = ", ".join(f"{name} {value}" for name, value in figures["machine"].items())
     head = f"`{figures['command']}`: {rows[-1].faults:,} faults in {len(campaigns)} campaigns, {minutes:.0f} minutes; "
     seeds = ", ".join(str(each["seed"]) for each in campaigns)
+    newer = f"\n\nNewer than this run: {', '.join(names)}." if (names := newer_kinds(figures)) else ""
     return (
-        f"{head}**{verdict}**. Revision {revisions}; {machine}.\n\n{markdown(rows)}\n\nSeeds of the campaigns: {seeds}."
+        f"{head}**{verdict}**. Revision {revisions}; {machine}.\n\n{markdown(rows)}\n\n"
+        f"Seeds of the campaigns: {seeds}.{newer}"
     )
+
+
+def newer_kinds(figures: Mapping[str, Any]) -> list[str]:
+    """The kinds of fault that the stored run has not met, since they were added later."""
+    return sorted({kind.name for kind in KINDS} - set(figures["met"]))

@@ -1,11 +1,14 @@
 """A paused or limited topic waits where it is, in order, and stops nobody else, whatever happens to the relays."""
 
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 
 import psycopg
 import pytest
 
 from relay.judge import read_topics
+from tests.command import relay as command
 from tests.conftest import MakeTopic
 from tests.faults.world import World, wait_until
 
@@ -135,3 +138,88 @@ def test_held_messages_of_a_paused_topic_wait_too(here: World) -> None:
     assert read_topics(here.brokers, [here.topic]) == []
     say(here, "select outbox.resume(%s, 'x')", here.topic)
     wait_until(lambda: here.states() == {"sent": 2}, 10)
+
+
+def order_of(here: World, topic: str) -> dict[str, list[str]]:
+    """What is written for a topic, by key."""
+    with psycopg.connect(here.database_url) as connection:
+        rows = connection.execute("select key, id::text from outbox.message where topic = %s order by seq", (topic,))
+        return grouped(rows.fetchall())
+
+
+def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for key, id_ in pairs:
+        found[key].append(id_)
+    return dict(found)
+
+
+def came(here: World, topic: str, *, anew: bool = False) -> dict[str, list[str]]:
+    """What has come of a topic, by key: by itself, or as an operator has had it published anew."""
+    seen = read_topics(here.brokers, [topic])
+    return grouped((str(one.key), str(one.id)) for one in seen if one.replay is anew)
+
+
+def test_rebase_sends_just_what_a_paused_topic_is_behind_by(here: World, other: str) -> None:
+    one = here.relay("one", RELAY_PAGE_ROWS="100")
+    here.wait_until_owned(one=16)
+    fill(here, here.topic, 200)
+    with psycopg.connect(here.database_url) as late:
+        # Has its numbers before the pause, and is committed only when its topic is behind.
+        late.execute(
+            "insert into outbox.message (topic, key) select %s, 'late-' || n from generate_series(1, 8) as n",
+            (here.topic,),
+        )
+        wait_until(lambda: here.states() == {"sent": 200}, 20)
+        obeyed(here, say(here, "select outbox.pause(%s, 'x')", here.topic))
+        fill(here, here.topic, 300)
+        fill(here, other, 200)
+        wait_until(lambda: here.states(other) == {"sent": 200} and say(here, BEHIND) != 0, 20)
+        late.commit()
+    fill(here, other, 200)
+    wait_until(lambda: here.states(other) == {"sent": 400}, 20)
+    assert here.states() == {"sent": 200, "paused": 308}
+    written, written_other = order_of(here, here.topic), order_of(here, other)
+    assert one.terminate() == 0
+    moved = "with moved as (update outbox.snapshot set system_identifier = 1 returning 1) select count(*) from moved"
+    assert say(here, moved) != 0
+    done = command("rebase", "--yes", DATABASE_URL=here.database_url)
+    assert "anew: 308 messages" in done.stdout, done.stdout + done.stderr
+    assert here.states() == {"paused": 308}
+    one.start()
+    here.wait_until_owned(one=16)
+    fill(here, here.topic, 100)
+    wait_until(lambda: here.states() == {"paused": 408}, 20)
+    for key, ids in order_of(here, here.topic).items():
+        written[key] += [id_ for id_ in ids if id_ not in written[key]]
+    say(here, "select outbox.resume(%s, 'x')", here.topic)
+    wait_until(lambda: here.states() == {"sent": 408}, 30, lambda: str(here.states()))
+    assert came(here, here.topic) == written
+    assert came(here, other) == written_other
+    wait_until(lambda: say(here, BEHIND) == 0, 20)
+
+
+def test_what_is_published_anew_of_a_topic_that_is_behind_is_just_what_was_sent(here: World, other: str) -> None:
+    here.relay("one")
+    here.wait_until_owned(one=16)
+    fill(here, here.topic, 100)
+    wait_until(lambda: here.states() == {"sent": 100}, 20)
+    sent = order_of(here, here.topic)
+    obeyed(here, say(here, "select outbox.pause(%s, 'x')", here.topic))
+    fill(here, here.topic, 150)
+    fill(here, other, 100)
+    wait_until(lambda: here.states(other) == {"sent": 100} and say(here, BEHIND) != 0, 20)
+    # The shards have passed the topic's messages over: those were not sent, whatever the shards' own positions say.
+    anew = "select messages from outbox.replay('x', topic => %s, sent => true, after => now() - interval '1 hour')"
+    assert say(here, anew, here.topic) == 100
+    assert say(here, "select messages from outbox.replay('x', topic => %s, sent => true)", here.topic) == 0
+    fill(here, here.topic, 50)
+    say(here, "select outbox.limit(%s, 300, 'x')", here.topic)
+    say(here, "select outbox.resume(%s, 'x')", here.topic)
+    wait_until(lambda: here.states() == {"sent": 300}, 30, lambda: str(here.states()))
+    again = "select count(*) from outbox.held where settled_as = 'sent'"
+    wait_until(lambda: say(here, again) == 100, 20)
+    assert came(here, here.topic) == order_of(here, here.topic)
+    assert {key: sorted(ids) for key, ids in came(here, here.topic, anew=True).items()} == {
+        key: sorted(ids) for key, ids in sent.items()
+    }

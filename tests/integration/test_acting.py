@@ -6,13 +6,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from relay import locks
+from relay import __version__, locks
 from relay.connection import connect
 from relay.judge import read_topics
 from relay.leasing.fleet import tie
@@ -159,6 +160,41 @@ def test_relay_is_as_silent_as_status_says_however_long_it_is_at_a_statement(
         wait_until(lambda: relays.read(session)[0].silent_seconds not in {None, 0.0}, 10)
 
 
+def test_relays_tell_since_when_they_have_each_shard_and_their_version(
+    database: str, session: "psycopg.Connection"
+) -> None:
+    with connect(database, "alpha") as alpha, connect(database, "old") as old:
+        leases = Leases(alpha)
+        old.execute("select pg_advisory_lock_shared(%s, 0), pg_advisory_lock(%s, 9)", [locks.MEMBER, locks.LEASE])
+        ((before,),) = session.execute("select date_trunc('second', clock_timestamp())").fetchall()
+        leases.take([0, 1])
+        wait_until(lambda: session.execute("select clock_timestamp() - %s > '2 s'", [before]).fetchone() == (True,), 10)
+        leases.take([2, 3])
+        live = {one["name"]: one for one in answer(relay("relays", "--json", DATABASE_URL=database))["relays"]}
+        assert (live["alpha"]["version"], live["old"]["version"]) == (__version__, None)
+        assert live["old"]["shards"] == [{"shard": 9, "since": None}]
+        assert [one["shard"] for one in live["alpha"]["shards"]] == [0, 1, 2, 3]
+        first, same, later, _ = (datetime.fromisoformat(one["since"]) for one in live["alpha"]["shards"])
+        assert before <= first == same < later <= datetime.now(UTC) + timedelta(seconds=1)
+        with Terminal("relays", DATABASE_URL=database) as terminal:
+            screen = terminal.end()
+        assert f"0 1 since {first:%Y-%m-%d %H:%M:%S}" in screen
+        assert f"2 3 since {later:%Y-%m-%d %H:%M:%S}" in screen
+        assert "9 since ?" in screen
+        leases.give_up([1])
+        leases.take([1])
+        leases.give_up([0, 2, 3])
+        anew = [(one.shards, one.shards_since[0] == first) for one in relays.read(session) if one.name == "alpha"]
+        assert anew == [([1], False)]
+        told = "select count(*) from pg_locks where locktype = 'advisory' and classid::bigint between %s and %s"
+        assert session.execute(told, [locks.SINCE, locks.SINCE + 255]).fetchone() == (1,)
+
+
+@pytest.mark.parametrize(("version", "number"), [("0.1.0", 1_000), ("12.3.45", 12_003_045), ("1.2.3rc1", 1_002_003)])
+def test_version_fits_into_the_number_of_a_lock(version: str, number: int) -> None:
+    assert locks.version_number(version) == number < 2**31
+
+
 def test_reason_is_needed_where_nobody_can_be_asked(database: str, session: "psycopg.Connection") -> None:
     enqueue(session, topic="orders")
     found = relay("pause", "orders", DATABASE_URL=database)
@@ -301,6 +337,37 @@ def test_message_that_was_not_sent_yet_is_not_erased(database: str, session: "ps
     assert session.execute("select count(*) from outbox.message where payload is null").fetchone() == (0,)
 
 
+def test_argument_that_is_no_text_hostile_or_huge_is_no_traceback_and_steers_no_terminal(database: str) -> None:
+    huge, reason = b"x" * 100_000, ("--why", "x", "--yes")
+    calls = {
+        ("show", b"\xff\xfe"): "the argument '\\udcff\\udcfe' is not UTF-8 text; nothing was done",
+        ("discard", "--topic", "orders", "--key", b"\xed\xa0\x80", *reason): "is not UTF-8 text",
+        ("show", NASTY): "is not the id of a message",
+        ("show", huge): "x' … and 99,700 characters more is not the id of a message",
+        ("pause", huge, *WHY): "nothing is known of a topic",
+        ("limit", NASTY, "5", *WHY): "nothing is known of a topic",
+        ("discard", "--topic", "orders", "--key", huge, *reason): "nothing to do",
+    }
+
+    def said(call: tuple[str | bytes, ...]) -> tuple[int, str]:
+        command = [sys.executable, "-m", "relay", *call]
+        # In the form that Python has of arguments whatever the machine's language is.
+        done = subprocess.run(
+            command, env=environment(DATABASE_URL=database, PYTHONUTF8="1"), capture_output=True, check=False
+        )
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    with ThreadPoolExecutor(2) as beside:
+        answers = dict(zip(calls, beside.map(said, calls), strict=True))
+    for call, words in calls.items():
+        code, text = answers[call]
+        assert code == (0 if words == "nothing to do" else 2), text
+        assert words in text or code == 0, text
+        assert "Traceback" not in text
+        assert all(one.isprintable() or one == "\n" for one in text), text
+        assert len(text) < 5_000, call
+
+
 def test_erasing_asks_and_an_answer_of_no_changes_nothing(database: str, session: "psycopg.Connection") -> None:
     (sent,) = send(session)
     assert relay("erase", str(sent), DATABASE_URL=database).returncode == 2
@@ -309,6 +376,8 @@ def test_erasing_asks_and_an_answer_of_no_changes_nothing(database: str, session
         terminal.answer("n\n")
         assert "nothing was changed" in terminal.end()
     assert terminal.code == 1
+    unknown = relay("erase", str(UUID(int=1)), "--why", "x", "--yes", DATABASE_URL=database)
+    assert (unknown.returncode, f"message {UUID(int=1)} is not known" in unknown.stderr) == (2, True)
     for arguments in ((), ("--key", "k"), ("--topic", "t")):
         assert relay("erase", *arguments, "--why", "x", "--yes", DATABASE_URL=database).returncode == 2
 

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,6 +10,7 @@ from relay.connection import too_old
 from relay.local.binaries import installed_binaries, wheel_binaries
 from relay.restoring.rebase_plan import Marks
 from relay.watching.findings import Level, clock, positions
+from tests.certificates import Authority
 from tests.command import relay
 from tests.conftest import MakeTopic, OwnPostgres
 from tests.pooler import transaction_pooler
@@ -295,3 +297,21 @@ def test_settings_are_checked_without_any_server() -> None:
     found = relay("doctor", "--settings-only", **unknown)
     assert found.returncode == 2
     assert "geheim" not in found.stdout + found.stderr
+
+
+def test_private_key_that_everybody_may_read_is_warned_of(tmp_path: Path) -> None:
+    pair = Authority(tmp_path).issue("relay")
+    variables = {
+        "DATABASE_URL": "postgresql://localhost/shop",
+        "KAFKA_BROKERS": "kafka:9092",
+        "RELAY_KAFKA_SECURITY_PROTOCOL": "SSL",
+        "RELAY_KAFKA_SSL_CERTIFICATE_LOCATION": str(pair.certificate),
+        "RELAY_KAFKA_SSL_KEY_LOCATION": str(pair.key),
+    }
+    assert relay("doctor", "--settings-only", **variables).stdout.count("every user of this machine") == 0
+    pair.key.chmod(0o644)
+    found = relay("doctor", "--settings-only", "--json", **variables)
+    (kafka,) = [finding for finding in json.loads(found.stdout)["findings"] if finding["check"] == "kafka"]
+    assert kafka["level"] == "warning"
+    assert f"ssl.key.location {pair.key}" in kafka["found"]
+    assert kafka["mend"].startswith("chmod o-r")

@@ -25,9 +25,12 @@ def test_the_page_is_in_step_with_the_stored_figures() -> None:
     assert page.renewed(text, json.loads(page.FIGURES.read_text())) == text, "run: make faults"
 
 
-def test_the_stored_run_met_every_kind_of_fault_and_broke_no_promise() -> None:
+def test_the_stored_run_met_every_kind_of_fault_but_newer_ones_and_broke_no_promise() -> None:
     figures = json.loads(page.FIGURES.read_text())
-    assert set(figures["met"]) >= {kind.name for kind in KINDS}
+    newer = page.newer_kinds(figures)
+    # The page names them, below the figures that they have no part in; most of a run may not be out of date.
+    assert all(name in page.PAGE.read_text().partition("Newer than this run: ")[2].partition("\n")[0] for name in newer)
+    assert len(newer) <= len(KINDS) // 10
     assert [campaign["seed"] for campaign in figures["campaigns"] if campaign["broken"]] == []
 
 

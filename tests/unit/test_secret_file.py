@@ -1,11 +1,14 @@
 """A secret's file is read whole and again, and refused where it is none; what is in it is never said."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from relay.errors import SettingsError
 from relay.loading import load, renewed
+from relay.secret_file import KAFKA_SECRETS
+from relay.settings import Topic
 
 URL = "postgresql://relay:geheim@db/shop"
 BROKERS = {"KAFKA_BROKERS": "k:9092"}
@@ -88,3 +91,31 @@ def test_only_secrets_may_stand_in_files() -> None:
     with pytest.raises(SettingsError) as refusal:
         load({"DATABASE_URL": URL, **BROKERS, "RELAY_PAGE_ROWS_FILE": "/x"})
     assert "RELAY_PAGE_ROWS_FILE is not a variable that the relay knows" in str(refusal.value)
+
+
+def test_docs_say_what_a_running_relay_takes_without_a_restart(tmp_path: Path) -> None:
+    """All that can stand in a file is read anew, and nothing else is; the docs name each in its line."""
+    files = {name: secret(tmp_path / name, f"{name} one") for name in KAFKA_SECRETS}
+    url = secret(tmp_path / "database_url", URL)
+    toml = tmp_path / "relay.toml"
+    kafka = "".join(f'"{name}_file" = "{path}"\n' for name, path in files.items())
+    toml.write_text(f'[relay]\ndatabase_url_file = "{url}"\npage_rows = 5\n[kafka]\n{kafka}[topics.orders]\nrate = 5\n')
+    before = load(BROKERS, config_file=toml)
+    for name in KAFKA_SECRETS:
+        secret(tmp_path / name, f"{name} two")
+    secret(tmp_path / "database_url", URL.replace("geheim", "neu"))
+    toml.write_text("")
+    after = renewed(before)
+    assert {name for name in type(before).model_fields if getattr(before, name) != getattr(after, name)} == {
+        "database_url",
+        "kafka",
+    }
+    assert dict(after.kafka) == {name: f"{name} two" for name in KAFKA_SECRETS}
+    docs = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    named, _, rules = docs.partition("## Secrets in files")[2].partition("## What needs a restart")
+    rules = rules.partition("\n## ")[0]
+    assert all(f"`{name}`" in named or f"`{name}_file`" in named for name in KAFKA_SECRETS)
+    of_topics = [line for line in rules.splitlines() if line.startswith("| `[topics.<name>]`")]
+    listed = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in of_topics]
+    assert sorted(listed[0] + listed[1]) == sorted(Topic.model_fields)
+    assert set(listed[1]) == {"partitions", "replication", "config"}

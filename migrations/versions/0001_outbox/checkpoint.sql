@@ -18,7 +18,8 @@ create table outbox.snapshot (
 -- what is visible in `target` everything up to `upto`. Two relays cannot both append one batch: the primary key refuses.
 -- `ahead` is null but where a topic is paused or over its rate: then the position is that of the topic that is furthest
 -- behind, so that whoever knows of it alone errs on the safe side, and `ahead` has those of all: `main`, and by topic
--- `behind`, for topics that are not as far. Whole, with their snapshots: nothing else refers to these.
+-- `behind`, for topics that are not as far. Whole, with their snapshots: nothing else refers to these; hence also what was
+-- `drawn` by then.
 create table outbox.checkpoint (
     shard   smallint    not null,
     batch   bigint      not null,

@@ -24,7 +24,7 @@ drop function outbox.enqueue_bytes(text, bytea, text, text, text, jsonb, uuid, t
 
 -- drop_functions_of_operators
 drop function outbox.pause, outbox.resume, outbox.limit, outbox.rule, outbox.known_topics, outbox.not_obeying;
-drop function outbox.show, outbox.acts_on, outbox.erase, outbox.key_in_place;
+drop function outbox.show, outbox.relays, outbox.acts_on, outbox.erase, outbox.key_in_place;
 drop function outbox.replay, outbox.discard, outbox.carry_out, outbox.demand_all, outbox.publish_anew,
     outbox.settle_discarded, outbox.make_due, outbox.why_not, outbox.told, outbox.chosen, outbox.chosen_sent,
     outbox.passed, outbox.passed_since, outbox.shards_of, outbox.demand_choice;

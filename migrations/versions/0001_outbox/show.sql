@@ -1,4 +1,4 @@
--- All of one message, for an operator who may not read the tables.
+-- What an operator is shown of one message, without reading the tables, and of the relays.
 
 -- create_show: a message with the payload and headers that it has, by a beginning of its id; more than one line where that
 -- is not enough to tell it from others
@@ -50,3 +50,48 @@ as $function$
     order by a.id desc limit 100
 $function$;
 revoke execute on function outbox.acts_on from public;
+
+-- create_relays: each live relay with its version, its shards, since when each is leased, and what was recorded of them in
+-- a minute. All of it is told by locks, which end with the session: nothing is left of a relay that is gone. `since` and
+-- `address` are null to a role that may not see other roles' sessions (pg_read_all_stats).
+create function outbox.relays() returns table (
+        name text, pid integer, version text, since timestamptz, address text, shards integer[], shards_since timestamptz[],
+        messages_per_second double precision, checkpoint_at timestamptz
+    )
+    language sql volatile
+    set search_path = pg_catalog, pg_temp set jit = off
+as $function$
+    with locked as materialized (
+        select l.pid, l.classid::bigint as class, l.objid::bigint as number
+        from pg_locks l
+        where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
+          and l.database = (select oid from pg_database where datname = current_database())
+    ),
+    leased as (
+        select lease.pid, lease.number::integer as shard,
+               (select timestamptz '2000-01-01 00:00Z' + make_interval(secs => min(taken.number)) from locked taken
+                where taken.pid = lease.pid and taken.class = 1869968640 + lease.number) as since
+        from locked lease where lease.class = 1869968385
+    )
+    select regexp_replace(coalesce(a.application_name, ''), '^outbox-relay ', ''), member.pid,
+           (select format('%s.%s.%s', said.number / 1000000, said.number / 1000 % 1000, said.number % 1000)
+            from locked said where said.pid = member.pid and said.class = 1869968403 limit 1),
+           a.backend_start, host(a.client_addr),
+           array(select shard from leased where leased.pid = member.pid order by shard),
+           array(select leased.since from leased where leased.pid = member.pid order by shard),
+           recent.sent / 60.0, recent.at
+    from locked member
+    left join pg_stat_activity a on a.pid = member.pid
+    cross join lateral (
+        select coalesce(sum(c.sent) filter (where c.sent_at > clock_timestamp() - interval '1 minute'), 0)::float8 as sent,
+               max(c.sent_at) as at
+        from leased
+        cross join lateral (
+            select sent, sent_at from outbox.checkpoint where shard = leased.shard order by batch desc limit 300
+        ) as c
+        where leased.pid = member.pid
+    ) as recent
+    where member.class = 1869968386 and member.number = 0
+    order by 1, 2
+$function$;
+revoke execute on function outbox.relays from public;

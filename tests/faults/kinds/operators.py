@@ -108,7 +108,82 @@ def answered(random_: random.Random) -> Fault:
     return Answered(2 + lasting(random_, 3), random_.getrandbits(32))
 
 
+@dataclass(frozen=True, slots=True)
+class Paused(Fault):
+    """A topic is paused for a while. What was written for it meanwhile must come once it is resumed, in order."""
+
+    topic: str
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        return frozenset({"postgres"})
+
+    @contextmanager
+    def befall(self, stage: Stage) -> Iterator[None]:
+        with stage.administer() as operator:
+            operator.execute("select outbox.pause(%s, 'its consumer is ill')", (self.topic,))
+        yield
+        let_go(stage, self.topic)
+
+    def __str__(self) -> str:
+        return f"{self.topic}, for {self.seconds:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled(Fault):
+    """An operator pauses, resumes and limits topics at every moment, and lets all of them go in the end."""
+
+    seed: int
+    ruled: tuple[str, ...] = ("orders", "payments")
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        return frozenset({"postgres"})
+
+    @contextmanager
+    def befall(self, stage: Stage) -> Iterator[None]:
+        over = threading.Event()
+        with ThreadPoolExecutor(1) as thread:
+            ruling = thread.submit(self._rule, stage, over)
+            try:
+                yield
+            finally:
+                over.set()
+        ruling.result()
+        let_go(stage, *self.ruled)
+
+    def _rule(self, stage: Stage, over: threading.Event) -> None:
+        random_ = random.Random(self.seed)
+        with stage.administer() as operator:
+            while not over.wait(random_.uniform(0, 0.4)):
+                topic, rate = random_.choice(self.ruled), random_.choice([None, 20, 200, 2_000])
+                act = random_.choice(["pause", "resume", "limit"])
+                more = {"limit": ", rate => %(rate)s"}.get(act, "")
+                statement = f"select outbox.{act}(topic => %(topic)s{more}, why => 'to see what happens')"
+                operator.execute(statement.encode(), {"topic": topic, "rate": rate})
+
+
+def let_go(stage: Stage, *topics: str) -> None:
+    """Take back whatever was said of topics."""
+    with stage.administer() as operator:
+        for topic in topics:
+            operator.execute("select outbox.resume(%s, 'it is well')", (topic,))
+            operator.execute("select outbox.limit(%s, null, 'it is well')", (topic,))
+
+
+def paused(random_: random.Random) -> Fault:
+    """Draw one."""
+    return Paused(1 + lasting(random_, 5), random_.choice(["orders", "payments", "letters"]))
+
+
+def ruled(random_: random.Random) -> Fault:
+    """Draw one."""
+    return Ruled(2 + lasting(random_, 4), random_.getrandbits(32))
+
+
 OPERATORS = (
     Kind("slots rotated and emptied", pruned, 2),
     Kind("held replayed and discarded", answered, 2),
+    Kind("topic paused", paused, 2),
+    Kind("topics paused and limited by turns", ruled, 2),
 )

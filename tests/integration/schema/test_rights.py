@@ -45,7 +45,7 @@ DECISIONS = {
     # functions
     "acts_on()": ("", "", "execute", ""),
     "carry_out()": ("", "", "", ""),
-    "chosen()": ("", "", "execute", ""),
+    "chosen()": ("", "execute", "execute", ""),
     "chosen_sent()": ("", "", "", ""),
     "covers()": ("", "", "execute", ""),
     "covers_topic()": ("", "", "execute", ""),
@@ -66,6 +66,7 @@ DECISIONS = {
     "pause()": ("", "", "execute", ""),
     "position_before()": ("", "", "execute", ""),
     "publish_anew()": ("", "", "", ""),
+    "relays()": ("", "execute", "execute", ""),
     "replay()": ("", "", "execute", ""),
     "resume()": ("", "", "execute", ""),
     "ring()": ("", "", "", ""),

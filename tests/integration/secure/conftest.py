@@ -20,9 +20,9 @@ from relay.local.postgres import Postgres
 from relay.local.process import free_port
 from tests import services
 from tests.certificates import Authority, Pair
-from tests.secure import PASSWORD, install, kafka_properties
+from tests.secure import PASSWORD, SASL, install, kafka_properties
 
-LISTENERS = ("SASL", "MTLS", "EXPIRED", "ELSEWHERE")
+LISTENERS = (*SASL, "MTLS", "EXPIRED", "ELSEWHERE")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class SecureKafka:
     authority: Path
     client: Pair
     stranger: Pair
+    late: Pair
+    """Of a client whose certificate has expired."""
 
     def at(self, listener: str) -> str:
         return f"localhost:{self.ports[listener]}"
@@ -44,12 +46,17 @@ class SecureKafka:
 
     def tls(self, listener: str = "SASL") -> dict[str, str]:
         """The variables with which a relay reaches a listener, but for who it is."""
-        protocol = "SASL_SSL" if listener == "SASL" else "SSL"
+        protocol = "SASL_SSL" if listener in SASL else "SSL"
         return {
             "KAFKA_BROKERS": self.at(listener),
             "RELAY_KAFKA_SECURITY_PROTOCOL": protocol,
             "RELAY_KAFKA_SSL_CA_LOCATION": str(self.authority),
         }
+
+    def brief(self, password_file: Path) -> dict[str, str]:
+        """The same where a client must prove every two seconds who it is (KIP-368), with a password from a file."""
+        user = {"RELAY_KAFKA_SASL_MECHANISM": "SCRAM-SHA-256", "RELAY_KAFKA_SASL_USERNAME": "relay"}
+        return {**self.tls("BRIEF"), **user, "RELAY_KAFKA_SASL_PASSWORD_FILE": str(password_file)}
 
     def sasl(self, mechanism: str, password: str = PASSWORD) -> dict[str, str]:
         user = {"RELAY_KAFKA_SASL_MECHANISM": mechanism, "RELAY_KAFKA_SASL_USERNAME": "relay"}
@@ -78,6 +85,7 @@ def secure_kafka(services_folder: Path, tmp_path_factory: pytest.TempPathFactory
     good = ours.issue("broker")
     pairs = {
         "SASL": good,
+        "BRIEF": good,
         "MTLS": good,
         "EXPIRED": ours.issue("expired", days=-2),
         "ELSEWHERE": ours.issue("elsewhere", "kafka.example.org"),
@@ -88,7 +96,8 @@ def secure_kafka(services_folder: Path, tmp_path_factory: pytest.TempPathFactory
     with ExitStack() as running, services.failing_plainly():
         own_folder = services.new_folder(services_folder, "secure-kafka")
         kafka = running.enter_context(Kafka(own_folder, port, controller_port, properties=made))
-        found = SecureKafka(kafka, ports, ours.certificate, ours.issue("relay"), others.issue("stranger"))
+        clients = ours.issue("relay"), others.issue("stranger"), ours.issue("late", days=-2)
+        found = SecureKafka(kafka, ports, ours.certificate, *clients)
         found.set_password(PASSWORD)
         yield found
 
@@ -99,6 +108,15 @@ class SecurePostgres:
 
     server: Postgres
     authority: Path
+    pairs: dict[str, Pair]
+    """The server's certificate, and one that has expired."""
+
+    def show(self, name: str) -> None:
+        """Let the server show one of its certificates from now on."""
+        with psycopg.connect(self.server.url(), autocommit=True) as connection:
+            ((data,),) = connection.execute("show data_directory").fetchall()
+            install(Path(data), self.pairs[name])
+            connection.execute("select pg_reload_conf()")
 
     def url(self, database: str, *, host: str = "localhost", user: str = "relay", password: str = PASSWORD) -> str:
         place = f"postgresql://{user}:{password}@{host}:{self.server.port}/{database}"
@@ -120,12 +138,13 @@ def secure_postgres(services_folder: Path, tmp_path_factory: pytest.TempPathFact
             data = Path(row[0])
             connection.execute(f"create role owner superuser login password '{PASSWORD}'".encode())
             connection.execute(f"create role relay login password '{PASSWORD}'".encode())
-            install(data, authority.issue("postgres"))
+            pairs = {"good": authority.issue("postgres"), "expired": authority.issue("expired", days=-2)}
+            install(data, pairs["good"])
             hba = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhostssl all all all scram-sha-256\n"
             (data / "pg_hba.conf").write_text(hba)
             connection.execute("alter system set ssl = on")
             connection.execute("select pg_reload_conf()")
-        yield SecurePostgres(server, authority.certificate)
+        yield SecurePostgres(server, authority.certificate, pairs)
 
 
 @pytest.fixture

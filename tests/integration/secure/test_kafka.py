@@ -80,6 +80,7 @@ def wrong(kafka: SecureKafka, others: Path) -> dict[str, tuple[dict[str, str], s
         "host": (kafka.tls("ELSEWHERE"), "ismatch", "name the broker as its certificate does"),
         "unknown authority": ({**kafka.sasl("PLAIN"), **unknown}, "issuer certificate", "check ssl.ca.location"),
         "client of a stranger": (kafka.mtls(kafka.stranger), "", "client certificate"),
+        "client of yesterday": (kafka.mtls(kafka.late), "", "until when it is valid"),
         "no client certificate": (kafka.tls("MTLS"), "", "client certificate"),
     }
 
@@ -93,6 +94,7 @@ def wrong(kafka: SecureKafka, others: Path) -> dict[str, tuple[dict[str, str], s
         "host",
         "unknown authority",
         "client of a stranger",
+        "client of yesterday",
         "no client certificate",
     ],
 )
