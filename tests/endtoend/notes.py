@@ -12,11 +12,13 @@ class Notes:
     """Writes notes to the end of a file; several may, and none disturbs another."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab", buffering=0)
+        self._path = path
 
     def note(self, kind: str, **said: Any) -> None:
         """Write one, with the time."""
-        self._file.write(json.dumps({"kind": kind, "at": time.time(), **said}).encode() + b"\n")
+        line = json.dumps({"kind": kind, "at": time.time(), **said}).encode() + b"\n"
+        with self._path.open("ab", buffering=0) as file:
+            file.write(line)
 
 
 def read(path: Path, *kinds: str) -> list[Note]:
