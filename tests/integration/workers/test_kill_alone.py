@@ -4,10 +4,13 @@ what was in hand, and that under its own name. A worker that breaks the promise 
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -27,8 +30,10 @@ from tests.endtoend.tally import Death, Line, Post, excused_mails, excused_posts
 from tests.integration.workers.conftest import Connection, Produce, rows, wait_until
 from tests.services import PARTITIONS
 
-MAILS, EVENTS = 150, 60
+EVENTS = 60
 KILLS = 2
+COMMIT_MS = 3_000
+"""Between two commits of offsets: long enough for something to be repeated, short enough to be waited for."""
 SUBJECT = "Welcome!"
 
 
@@ -53,7 +58,7 @@ class Place:
             KAFKA_BROKERS=settings.kafka_brokers,
             WORKER_GROUP_PREFIX=settings.group_prefix,
             WORKER_KAFKA_SESSION_TIMEOUT_MS="6000",
-            WORKER_KAFKA_AUTO_COMMIT_INTERVAL_MS="200",
+            WORKER_KAFKA_AUTO_COMMIT_INTERVAL_MS=str(COMMIT_MS),
             WORKER_TOPIC=topic,
             SMTP_HOST="127.0.0.1",
             SMTP_PORT=str(self.port),
@@ -81,9 +86,10 @@ class Place:
         """Who was killed."""
         return [Death(note["process"], note["at"]) for note in read(self.folder / "deaths.jsonl", "killed")]
 
-    def taken(self) -> int:
-        """How many mails the server has taken."""
-        return len(read(self.folder / "mails.jsonl", "taken"))
+    def taken(self, seat: Seat) -> int:
+        """How many mails the server has taken from who sat somewhere."""
+        notes = read(self.folder / "mails.jsonl", "taken")
+        return sum(note["by"].rpartition(".")[0] == seat.name for note in notes)
 
     def passed(self, consumer: str) -> bool:
         """Whether its group has passed all that is in the topic."""
@@ -103,33 +109,62 @@ def place(tmp_path: Path, topic: str, settings: Settings) -> Iterator[Place]:
 
 
 @contextmanager
-def frozen(seat: Seat) -> Iterator[None]:
+def frozen(seat: Seat, seconds: float) -> Iterator[None]:
+    """Freeze somebody for so long, then until the block ends."""
     seat.send(signal.SIGSTOP)
+    time.sleep(seconds)
     yield
     seat.send(signal.SIGCONT)
 
 
+@contextmanager
+def queueing(topic: str, produce: Produce) -> Iterator[list[str]]:
+    """Queue mails until the block ends; gives the recipients."""
+    stop, due = threading.Event(), list[str]()
+
+    def queue() -> None:
+        for number in count():
+            to = f"user{number}@example.com"
+            mail = {"to": to, "subject": SUBJECT, "template": "welcome", "data": {"name": "Ada"}}
+            produce(topic, json.dumps(mail).encode(), key=f"k{number}", ce_type="email.v1")
+            due.append(to)
+            if stop.wait(0.1):
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(queue)
+        try:
+            yield due
+        finally:
+            stop.set()
+        running.result()
+
+
 def mailed(place: Place, session: Connection, produce: Produce, program: Sequence[str]) -> Line:
-    """Have mails sent by two workers that are killed while the mail server has their mail; count what it took."""
-    for number in range(MAILS):
-        mail = {"to": f"user{number}@example.com", "subject": SUBJECT, "template": "welcome", "data": {"name": "Ada"}}
-        produce(place.topic, json.dumps(mail).encode(), key=f"k{number}", ce_type="email.v1")
+    """Have mails sent by two workers that are killed; count what the mail server took.
+
+    The first one is killed with a mail in hand that the server does not take, long after it could commit the offsets of
+    all that it has handled; the other in the middle of its work, with offsets that it could not commit yet.
+    """
     server = place.mail_server()
     workers = [place.seat(f"email {name}", program, ("worker", "email"), lambda: True) for name in ("one", "two")]
-    for kill in range(KILLS):
-        before = place.taken()
-        wait_until(lambda least=before + 15: place.taken() >= least, "mails are taken")  # type: ignore[misc]
-        with frozen(server):
-            # Longer than the client takes to commit the offsets that it may.
-            time.sleep(1.0)
-            workers[kill].kill()
-        workers[kill].start()
+    with queueing(place.topic, produce) as due:
+        for victim, seconds in zip(workers, (COMMIT_MS / 1000 + 0.5, 0.0), strict=True):
+            since = place.taken(victim)
+            wait_until(lambda who=victim, least=since + 10: place.taken(who) >= least, "it has sent mails")  # type: ignore[misc]
+            with frozen(server, seconds):
+                victim.kill()
+            victim.start()
     wait_until(lambda: place.passed("email"), "the group is at the end", 90)
     wait_until(lambda: rows(session, "select count(*) from worker.held") == [(0,)], "nothing is held", 90)
     assert [each.leave() for each in workers] == [0, 0]
     copies = mails(read(place.folder / "mails.jsonl", "taken", "answered"))
-    due = [(f"user{number}@example.com", SUBJECT) for number in range(MAILS)]
-    return line("mail", due, [(copy.to, copy.subject) for copy in copies], excused_mails(copies, place.died()))
+    return line(
+        "mail",
+        [(to, SUBJECT) for to in due],
+        [(copy.to, copy.subject) for copy in copies],
+        excused_mails(copies, place.died()),
+    )
 
 
 def test_email_workers_that_are_killed_with_a_mail_in_hand_lose_none_and_repeat_that_one_at_most(
