@@ -32,7 +32,7 @@ from tests.endtoend.tally import Line
 from tests.faults.campaign import revision
 from tests.faults.world import wait_until
 
-REST_SECONDS = 180.0
+REST_SECONDS = 300.0
 """In which all must have come to rest: a mail whose answer was lost is tried again after half a minute."""
 
 LEFT = """

@@ -20,7 +20,7 @@ from tests.integration.edu_matrix import ALGEBRA, BIOLOGY, PASSWORD
 ANSWER_SECONDS = 8.0
 """For which they wait for an answer; who is frozen gives none."""
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds in which some server must have answered."""
 
 METHODS = ("card_ok", "card_ok", "card_answer_lost", "card_declined")

@@ -14,7 +14,7 @@ from relay.local.process import last_lines
 from tests.endtoend.notes import Notes
 from tests.faults.world import RelayProcess
 
-GOODBYE = 40.0
+GOODBYE = 90.0
 """Seconds in which who is asked to go must be gone."""
 
 

@@ -27,7 +27,7 @@ from tests.endtoend.talkers import ROOM
 from tests.faults.world import wait_until
 
 EDU = ("app_integration",)
-READY_SECONDS = 120.0
+READY_SECONDS = 600.0
 
 SPEAKERS, LISTENERS = ("speaker-1", "speaker-2", "speaker-3"), ("listener-1", "listener-2")
 
