@@ -13,8 +13,10 @@ import tempfile
 from pathlib import Path
 
 from tests.endtoend import page
+from tests.endtoend.breakages import BREAKAGES
 from tests.endtoend.campaign import Script, run
 from tests.endtoend.result import summary
+from tests.endtoend.stage import CONSUMERS
 from tests.faults.__main__ import machine, tell
 
 LONG = 60
@@ -27,11 +29,13 @@ def main() -> int:
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="relay-endtoend-"))
     folder.chmod(0o755)
-    found = run(Script(options.seed, options.kills, customers=options.customers), folder, tell)
+    broken = ("tests.endtoend.program", options.broken)
+    programs = {f"{name} worker": broken for name in CONSUMERS} if options.broken else {}
+    found = run(Script(options.seed, options.kills, options.customers, programs=programs), folder, tell)
     tell(summary(found))
     if options.json:
         options.json.write_text(json.dumps(found.as_json(), indent=1) + "\n")
-    if options.docs and options.kills >= LONG:
+    if options.docs and options.kills >= LONG and not options.broken:
         page.keep(found, machine(), f"make endtoend N={options.kills} SEED={options.seed}")
     if found.broken or options.keep:
         tell(f"logs and notes are in {folder}")
@@ -50,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write what was found to this file")
     parser.add_argument("--docs", action="store_true", help=f"put a run of {LONG} or more into docs/edu-matrix.md")
     parser.add_argument("--keep", action="store_true", help="keep logs and notes, also where every promise held")
+    parser.add_argument("--broken", choices=BREAKAGES, help="a promise that all workers break, to see it noticed")
     return parser.parse_args()
 
 

@@ -7,7 +7,6 @@ is then counted by a process of its own.
 
 import json
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -18,41 +17,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
-
-from tests.endtoend import plan
 from tests.endtoend.customers import Customer
 from tests.endtoend.notes import Notes
-from tests.endtoend.plan import DATABASE, DELAYS, FROZEN, KAFKA, KILLED, LOSES, STOPPED, Strike, Volley
+from tests.endtoend.plan import DATABASE, KAFKA, Volley, plan
+from tests.endtoend.rest import await_rest
 from tests.endtoend.result import Result
-from tests.endtoend.stage import CONSUMERS, LISTENERS, READY_SECONDS, SPEAKERS, Stage, stage
+from tests.endtoend.stage import LISTENERS, READY_SECONDS, SPEAKERS, Stage, stage
+from tests.endtoend.striking import WELL, befall
 from tests.endtoend.subscriber import subscriber
-from tests.endtoend.talkers import ROOM, Talking
+from tests.endtoend.talkers import Talking
 from tests.endtoend.tally import Line
 from tests.faults.campaign import revision
 from tests.faults.world import wait_until
-
-REST_SECONDS = 300.0
-"""In which all must have come to rest: a mail whose answer was lost is tried again after half a minute."""
-
-LEFT = """
--- left: what is still to be done, by whom
-select 'purchases', count(*) from edu_matrix.purchases where state = 'pending'
-union all
-select 'relays', count(*) from outbox.message_state where state <> 'sent'
-union all
-select 'worker ' || c.consumer, count(*)
-from unnest(%s::text[], %s::text[]) as c(consumer, topic) join outbox.message m on m.topic = c.topic
-where not exists (select from worker.inbox i
-                  where i.ce_id = m.id::text and i.consumer = c.consumer and i.outcome = 'handled')
-group by c.consumer
-union all
-select 'held of ' || consumer, count(*) from worker.held group by consumer
-union all
-select 'deliveries', count(*) from worker.delivery where delivered_at is null
-"""
-
-NUMBERS = "select sequence from realtime.entry where room = %s and stream = 'chat'"
 
 Say = Callable[[str], None]
 
@@ -89,7 +65,7 @@ def run(script: Script, folder: Path, say: Say = print) -> Result:
         posted_to = running.enter_context(subscriber(Notes(folder / "posts.jsonl")))
         here = running.enter_context(stage(folder, posted_to, script.programs))
         say(f"all {len(here.seats)} are at work after {time.monotonic() - began:.0f} s")
-        volleys = plan.plan(script.seed, script.strikes, list(here.seats))
+        volleys = plan(script.seed, script.strikes, list(here.seats))
         campaign = Campaign(here, script, say)
         rest = campaign.play(volleys)
         lines = counted(here.postgres.url(), folder)
@@ -123,19 +99,18 @@ class Campaign:
                     self._strike(f"{number}/{len(volleys)}", volley)
             talking.silent.set()
             began = time.monotonic()
-            self._rest(talking)
+            if left := await_rest(self._here, talking):
+                self.troubles.append(f"there is still to do: {left}")
             rest = time.monotonic() - began
-        # A server may end by its signal, as uvicorn does once it has finished.
-        well = {0, -signal.SIGTERM}
-        self.troubles += [f"{name} ended with {code}" for name, code in self._here.leave().items() if code not in well]
+        self.troubles += [f"{name} ended with {code}" for name, code in self._here.leave().items() if code not in WELL]
         return rest
 
     def _strike(self, number: str, volley: Volley) -> None:
         self._await(volley)
         self._say(f"{number}: {', '.join(map(str, volley))}")
         with ThreadPoolExecutor(len(volley)) as pool:
-            for done in [pool.submit(self._do, strike) for strike in volley]:
-                done.result()
+            done = [pool.submit(befall, strike, self._here) for strike in volley]
+            self.troubles += [trouble for each in done if (trouble := each.result())]
         time.sleep(self._dice.uniform(0.3, 2.0))
 
     def _await(self, volley: Volley) -> None:
@@ -147,30 +122,6 @@ class Campaign:
                 seat.start()
             if seat.name in victims or victims & {DATABASE, KAFKA}:
                 wait_until(seat.role.ready, READY_SECONDS, seat.last_words)
-
-    def _do(self, strike: Strike) -> None:
-        match strike.kind, strike.victim:
-            case _, plan.DATABASE:
-                self._here.crash_database(0.5)
-            case _, plan.KAFKA:
-                self._here.kafka.kill()
-                self._here.kafka.start()
-            case kind, victim:
-                seat = self._here.seats[victim]
-                if kind == KILLED:
-                    seat.kill()
-                    seat.start()
-                elif kind == STOPPED:
-                    code = seat.leave()
-                    if code not in (0, -signal.SIGTERM):
-                        self.troubles.append(f"{victim}, asked to go, ended with {code}")
-                    seat.start()
-                elif kind == FROZEN:
-                    seat.send(signal.SIGSTOP)
-                    time.sleep(strike.seconds)
-                    seat.send(signal.SIGCONT)
-                else:
-                    seat.send({LOSES: signal.SIGUSR1, DELAYS: signal.SIGUSR2}[kind])
 
     @contextmanager
     def _trade(self) -> Iterator[None]:
@@ -208,25 +159,6 @@ class Campaign:
         for each in running:
             if error := each.exception():
                 self.troubles.append(f"{who}: {error!r}")
-
-    def _rest(self, talking: Talking) -> None:
-        """Wait until nothing is left to do."""
-        deadline, left = time.monotonic() + REST_SECONDS, dict[str, int]()
-        while left := self._left(talking):
-            if time.monotonic() > deadline:
-                self.troubles.append(f"after {REST_SECONDS:.0f} s there is still to do: {left}")
-                return
-            time.sleep(0.3)
-
-    def _left(self, talking: Talking) -> dict[str, int]:
-        here = self._here
-        try:
-            found = here.ask(LEFT, list(CONSUMERS), list(CONSUMERS.values()))
-            numbers = {number for (number,) in here.ask(NUMBERS, ROOM)}
-        except psycopg.OperationalError as error:
-            return {f"{DATABASE}: {error}": 1}
-        unheard = {who: len(numbers - heard) for who, heard in talking.heard.items()}
-        return {name: number for name, number in [*found, *unheard.items()] if number}
 
 
 def counted(url: str, folder: Path) -> list[Line]:

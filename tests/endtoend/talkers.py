@@ -46,12 +46,15 @@ class Talking:
         self.over = threading.Event()
         """Set, those who listen leave too."""
         self.heard: dict[str, set[int]] = {}
+        self.speaking: set[str] = set()
+        """Who has something to say, or does not know yet whether it was heard."""
 
     def run(self, speakers: Sequence[str], listeners: Sequence[str]) -> None:
         """Chat until it is over."""
         asyncio.run(self._all(speakers, listeners))
 
     async def _all(self, speakers: Sequence[str], listeners: Sequence[str]) -> None:
+        self.speaking |= set(speakers)
         async with asyncio.TaskGroup() as tasks:
             for who in speakers:
                 tasks.create_task(self._speak(who))
@@ -75,6 +78,7 @@ class Talking:
                         await asyncio.sleep(PAUSE)
             except (SocketIOError, TimeoutError, Lost):
                 await asyncio.sleep(PAUSE)
+        self.speaking.discard(who)
 
     async def _listen(self, who: str, first: str) -> None:
         heard: set[int] = set()
