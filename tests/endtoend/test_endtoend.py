@@ -14,7 +14,7 @@ STRIKES = 14
 SEED = random.SystemRandom().randrange(10**6)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_each_registration_and_payment_has_each_effect_once_whoever_is_killed(tmp_path: Path) -> None:
     found = run(Script(SEED, STRIKES), tmp_path)
     print(summary(found))  # noqa: T201 - what it found, and the seed
