@@ -30,6 +30,8 @@ from tests.endtoend.tally import Death, Line, Post, excused_mails, excused_posts
 from tests.integration.workers.conftest import Connection, Produce, rows, wait_until
 from tests.services import PARTITIONS
 
+pytestmark = pytest.mark.timeout(400)
+
 EVENTS = 60
 KILLS = 2
 COMMIT_MS = 3_000
