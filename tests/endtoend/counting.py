@@ -130,23 +130,25 @@ def _chat(connection: Connection, folder: Path) -> Iterator[Line]:
     heard = read(folder / "talkers.jsonl", "heard")
     for who in sorted({note["who"] for note in heard}):
         yield line(f"chat message → {who}", numbers, [note["sequence"] for note in heard if note["who"] == who])
-    yield line("chat message → told in order", [], list(_out_of_order(heard)))
+    told = [(note["who"], note["connection"], note["sequence"]) for note in heard if note["live"]]
+    yield line("chat message → told in order", told, _in_order(told))
 
 
-def _out_of_order(heard: list[Note]) -> Iterator[tuple[str, int, int]]:
+def _in_order(told: list[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
     last: dict[tuple[str, int], int] = {}
-    for note in heard:
-        if note["live"]:
-            connection = note["who"], note["connection"]
-            if note["sequence"] <= last.get(connection, 0):
-                yield (*connection, note["sequence"])
-            last[connection] = note["sequence"]
+    for who, connection, sequence in told:
+        if sequence > last.get((who, connection), 0):
+            yield who, connection, sequence
+            last[who, connection] = sequence
 
 
 def _chains(connection: Connection) -> Iterator[Line]:
     found = list(verify_all(connection))
-    broken = [f"{each.chain} {each.number}: {each.why}" for each in found if isinstance(each, Broken)]
-    yield line("audit chain → verifies", [], broken)
+    yield line(
+        "audit chain → verifies",
+        [each.chain for each in found],
+        [each.chain for each in found if not isinstance(each, Broken)],
+    )
 
 
 def _rows(connection: Connection, query: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -35,7 +35,8 @@ def renewed(page: str, figures: Mapping[str, Any]) -> str:
 
 def text(figures: Mapping[str, Any]) -> str:
     """Return what is shown of stored figures, as Markdown."""
-    lines = [Line(**line) for line in figures["lines"]]
+    # What nothing was due of, and nothing is wrong with, tells a reader nothing.
+    lines = [line for line in (Line(**values) for values in figures["lines"]) if line.due or line.broken]
     verdict = f"broken: {', '.join(figures['broken'])}" if figures["broken"] else "every promise held"
     machine = ", ".join(f"{name} {value}" for name, value in figures["machine"].items())
     struck = ", ".join(f"{what} {number}" for what, number in figures["struck"])
