@@ -27,6 +27,7 @@ def main() -> int:
     """Play what the arguments ask for; return the exit code."""
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # sessions are lost now and then here
     options = _options()
+    described = machine() if options.docs else {}
     folder = Path(tempfile.mkdtemp(prefix="relay-endtoend-"))
     folder.chmod(0o755)
     broken = ("tests.endtoend.program", options.broken)
@@ -36,7 +37,7 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(found.as_json(), indent=1) + "\n")
     if options.docs and options.kills >= LONG and not options.broken:
-        page.keep(found, machine(), f"make endtoend N={options.kills} SEED={options.seed}")
+        page.keep(found, described, f"make endtoend N={options.kills} SEED={options.seed}")
     if found.broken or options.keep:
         tell(f"logs and notes are in {folder}")
     else:
