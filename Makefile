@@ -9,7 +9,7 @@ export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
 export RELAY_CACHE := $(CACHE)
 
-.PHONY: setup demo example test bench faults lint lock clean
+.PHONY: setup demo example test bench faults endtoend lint lock clean
 
 setup: $(STAMP)  ## make .venv with everything
 
@@ -36,6 +36,9 @@ bench: setup  ## the figures of docs/performance.md, in an hour; `.venv/bin/rela
 
 faults: setup  ## N faults, drawn by SEED, while writers go on; a minute for a dozen. N=1000 makes the table of the docs
 	$(BIN)/python -m tests.faults --docs --faults $(or $(N),60) $(if $(SEED),--seed $(SEED))
+
+endtoend: setup  ## Edu Matrix whole, N kills drawn by SEED under load; N=100 makes the table of docs/edu-matrix.md
+	$(BIN)/python -m tests.endtoend --docs --kills $(or $(N),20) $(if $(SEED),--seed $(SEED))
 
 lint: setup  ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from app_integration.contact import Contact
+from app_integration.workers.client_log import client_log
 from app_integration.workers.received import Received
 from app_integration.workers.verdict import Outage
 
@@ -67,7 +68,8 @@ class Group:
     """
 
     def __init__(self, properties: Mapping[str, Any], group: str, topics: Sequence[str]) -> None:
-        self._properties: dict[str, Any] = {**TUNING, **properties, **LOCKED, "group.id": group, "logger": log}
+        ours = {"group.id": group, "logger": client_log(log.name)}
+        self._properties: dict[str, Any] = {**TUNING, **properties, **LOCKED, **ours}
         self._topics = list(topics)
         self._pending: deque[Received] = deque()
         self._next: dict[Place, int] = {}

@@ -72,11 +72,11 @@ class Deliverer:
             while not stop.is_set():
                 try:
                     await self._serve(stop)
-                except psycopg.Error as error:
-                    log.warning("webhooks: the database: %s; nothing is lost, it is tried again", say(error))
-                    await asyncio.sleep(AGAIN_SECONDS)
-                except Exception:
-                    log.exception("webhooks: delivering failed and begins anew")
+                except Exception as error:
+                    if outage := _of_database(error):
+                        log.warning("webhooks: the database: %s; nothing is lost, it is tried again", say(outage))
+                    else:
+                        log.exception("webhooks: delivering failed and begins anew")
                     await asyncio.sleep(AGAIN_SECONDS)
         finally:
             await self._poster.close()
@@ -150,6 +150,14 @@ class Deliverer:
             self._prune_at = time.monotonic() + PRUNE_SECONDS
             if rows := await deliveries.prune(session, self._retention):
                 log.info("webhooks: %d deliveries were old enough to go", rows)
+
+
+def _of_database(error: Exception) -> psycopg.Error | None:
+    """Give the error of the database that this is: alone, or of several queues at once and of nothing else."""
+    if isinstance(error, ExceptionGroup):
+        ours, others = error.split(psycopg.Error)
+        return None if ours is None or others is not None else _of_database(ours.exceptions[0])
+    return error if isinstance(error, psycopg.Error) else None
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Deliveries as the deliverer deals with them: which queue is due, what is next in it, what came of it.
 
 Each call is one statement, committed by itself, so that one session serves all queues. Guarantees: a queue is claimed
-by one deliverer at a time, and one that dies gives it up within a minute; a delivery whose result is not recorded is
-made again.
+by one deliverer at a time; one that is killed gives it up at once, with its session, one that hangs within a minute; a
+delivery whose result is not recorded is made again.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,18 @@ CLAIM = """
 -- claim_queues: those that have rested longest first; by a lock that leaves foreign keys alone, for events are added
 with due as (
     select e.id from worker.endpoint e
-    where e.disabled_at is null and e.due_at <= clock_timestamp() and e.claimed_until <= clock_timestamp()
+    where e.disabled_at is null and e.due_at <= clock_timestamp()
+      -- Who was killed has no session any more; one that hangs has, and its claim runs out.
+      and (e.claimed_until <= clock_timestamp()
+           or not exists (select from pg_stat_activity a where a.pid = e.claimed_by))
       and exists (select from worker.delivery d
                   where d.endpoint = e.id and d.delivered_at is null and d.dead_at is null
                     and d.due_at <= clock_timestamp())
     order by e.due_at limit %(most)s
     for no key update skip locked
 )
-update worker.endpoint e set claimed_until = clock_timestamp() + interval '60 seconds'
+update worker.endpoint e
+set claimed_until = clock_timestamp() + interval '60 seconds', claimed_by = pg_backend_pid()
 from due where e.id = due.id
 returning e.id
 """
@@ -76,9 +80,9 @@ where seq = %(seq)s
 """
 
 RELEASE = """
--- release_queue: to the end of the line
-update worker.endpoint set claimed_until = '-infinity', due_at = greatest(due_at, clock_timestamp())
-where id = %(endpoint)s
+-- release_queue: to the end of the line; not where we hung and another has it now
+update worker.endpoint set claimed_until = '-infinity', claimed_by = null, due_at = greatest(due_at, clock_timestamp())
+where id = %(endpoint)s and claimed_by = pg_backend_pid()
 """
 
 PRUNE = """

@@ -1,5 +1,5 @@
 -- create_endpoint: a subscriber. claimed_until is the lease of its queue: one delivery at a time, so that a slow
--- subscriber takes the time of nobody else.
+-- subscriber takes the time of nobody else; it ends sooner with the session claimed_by, a process id of the server's.
 create table worker.endpoint (
     id            bigint      not null generated always as identity primary key,
     url           text        not null,
@@ -12,7 +12,8 @@ create table worker.endpoint (
     failing_since timestamptz,
     failures      integer     not null default 0,
     due_at        timestamptz not null default clock_timestamp(),
-    claimed_until timestamptz not null default '-infinity'
+    claimed_until timestamptz not null default '-infinity',
+    claimed_by    integer
 );
 
 -- create_retired_secret: what deliveries are signed with besides, until a subscriber has taken the new one into use

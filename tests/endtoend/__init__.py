@@ -1,0 +1,1 @@
+"""Edu Matrix, whole, while whatever takes part is killed at random: what came of each registration and payment."""
