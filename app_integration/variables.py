@@ -1,8 +1,9 @@
 """How workers, real-time servers and the example read a variable of the environment, or the file that it names.
 
 What is secret may stand in a file of its own, whose path is in the variable with `_FILE` behind its name, as Docker,
-Kubernetes and systemd give them; it is read as the relay reads its own (`relay.secret_file`): one that every user of
-the machine may read is refused, and so is a variable that is set both ways, for nobody could tell which one counts.
+Kubernetes and systemd give them; it is read as the relay reads its own (`relay.configuration.secret_file`): one that
+every user of the machine may read is refused, and so is a variable that is set both ways, for nobody could tell which
+one counts.
 No error repeats what may be secret.
 """
 
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from relay import secret_file
+from relay.configuration import secret_file
 from relay.errors import SettingsError
 
 FILE = "_FILE"

@@ -14,8 +14,8 @@ from relay.bench.command import interruptible
 from relay.bench.parts import CATALOGUE, chosen
 from relay.bench.report import Report
 from relay.bench.scale import LONG, QUICK, STANDARD, Scale
+from relay.configuration.loading import load
 from relay.errors import RelayError, UserMistake
-from relay.loading import load
 
 SCALES = {"quick": QUICK, "standard": STANDARD, "long": LONG}
 

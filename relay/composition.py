@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from relay import events, locks, rights
 from relay.behind import Behind
+from relay.configuration.settings import Settings
 from relay.connection import connect, where, which_server
 from relay.errors import DatabaseUnreachable
 from relay.flow import Flow
@@ -31,7 +32,6 @@ from relay.reading.rules import Rulebook
 from relay.record import Pace, Record
 from relay.relay import Relay
 from relay.restoring.durability import Durability
-from relay.settings import Settings
 from relay.stopping import Stop
 
 if TYPE_CHECKING:

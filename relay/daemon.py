@@ -15,6 +15,8 @@ import psycopg
 
 from relay import events
 from relay.composition import compose
+from relay.configuration.loading import renewed
+from relay.configuration.settings import Settings
 from relay.connection import connect, first_line
 from relay.errors import (
     BrokerUnreachable,
@@ -27,10 +29,8 @@ from relay.errors import (
     WorkFailed,
 )
 from relay.leasing.pulse import Limits, Pulse
-from relay.loading import renewed
 from relay.publishing.broker import reachable
 from relay.retention import chores
-from relay.settings import Settings
 from relay.stopping import Stop, stopped_by_signals
 from relay.supervisor import Supervisor
 from relay.telemetry import logs

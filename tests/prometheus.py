@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from relay.loading import load
+from relay.configuration.loading import load
 from relay.local.process import Process, await_answer, free_port
 from relay.watching.watch import Watch, Watched
 from tests.services import REPOSITORY, failing_plainly

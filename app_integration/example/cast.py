@@ -20,8 +20,8 @@ from app_integration.contracts.command import SETTINGS
 from app_integration.example import migrate
 from app_integration.realtime import migrate as realtime_migrate
 from app_integration.workers import migrate as worker_migrate
-from relay import loading
 from relay import migrate as relay_migrate
+from relay.configuration import loading
 from relay.errors import UserMistake, WorkFailed
 from relay.local.process import Process, await_answer, free_port, last_lines
 from relay.local.services import Services

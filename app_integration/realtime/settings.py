@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from app_integration.contracts.topics import KAFKA_TOPICS
 from app_integration.tokens import load_secret
 from app_integration.variables import database_url
-from relay import duration
+from relay.configuration import duration
 from relay.errors import SettingsError
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from app_integration.workers.settings import Settings
 from app_integration.workers.telemetry import Telemetry
 from app_integration.workers.verdict import Outage
 from app_integration.workers.worker import Worker
-from relay import duration
+from relay.configuration import duration
 from relay.errors import DatabaseUnreachable, SettingsError
 
 log = logging.getLogger("app_integration.workers")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app_integration.variables import ALLOWED_URL, FILE, libpq_url, read
 from app_integration.workers.group import LOCKED
-from relay import duration
+from relay.configuration import duration
 from relay.errors import SettingsError
 
 KAFKA = "WORKER_KAFKA_"

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, TopicPartition
 
 from relay.bench.aside import Aside, aside, say_answer, say_ready
+from relay.configuration.loading import load
+from relay.configuration.settings import Settings
 from relay.errors import WorkFailed
-from relay.loading import load
-from relay.settings import Settings
 
 DIGITS = 12
 """Of the number at the beginning of a payload."""

@@ -12,8 +12,8 @@ from relay.bench.parts import chosen
 from relay.bench.play import play
 from relay.bench.report import Report
 from relay.bench.scale import QUICK, STANDARD, Scale
+from relay.configuration.settings import Settings
 from relay.local.interruption import Interrupted, Interruption
-from relay.settings import Settings
 from relay.show_json import show_json
 
 

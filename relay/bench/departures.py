@@ -23,10 +23,10 @@ from psycopg import pq
 
 from relay.bench.arrivals import consuming, payload
 from relay.bench.aside import aside, say_answer, say_ready
+from relay.configuration.loading import load
+from relay.configuration.settings import Settings
 from relay.connection import PINNED, pin
 from relay.errors import DatabaseUnreachable
-from relay.loading import load
-from relay.settings import Settings
 
 ENQUEUE = """
 -- enqueue_timed

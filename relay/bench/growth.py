@@ -21,7 +21,7 @@ from relay.bench.ground import LOGICAL, Ground, Outbox
 from relay.bench.part import Say
 from relay.bench.payload import fill_random, room_for
 from relay.bench.scale import Scale
-from relay.settings import Settings
+from relay.configuration.settings import Settings
 
 SIZES = {"100 B": 100, "1 kB": 1_000, "10 kB": 10_000, "100 kB": 100_000, "1 MiB": 1_048_576}
 """Bytes of a payload."""

@@ -19,10 +19,10 @@ import psycopg
 from confluent_kafka import KafkaError, Message, Producer
 
 from relay import daemon, events
-from relay.loading import load
+from relay.configuration.loading import load
+from relay.configuration.settings import Settings
 from relay.publishing.envelope import envelope
 from relay.publishing.producer import TUNING
-from relay.settings import Settings
 
 FETCH = """
 -- fetch_all

@@ -18,12 +18,12 @@ from relay.bench.part import Part
 from relay.bench.report import Report, machine
 from relay.bench.scale import Scale
 from relay.bench.table import Watch
+from relay.configuration.settings import Settings
 from relay.connection import first_line, where
 from relay.errors import BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable, RelayError, UserMistake, WorkFailed
 from relay.local.interruption import no_child_left
 from relay.local.services import services
 from relay.publishing.broker import reachable
-from relay.settings import Settings
 
 SILENT = ("_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN")
 """What librdkafka says where no broker says anything."""

@@ -14,12 +14,12 @@ from datetime import datetime
 import psycopg
 
 from relay.bench.ground import Outbox, settle
+from relay.configuration.settings import Settings
 from relay.connection import connect
 from relay.message import Position
 from relay.reading.checkpoint import Checkpoints
 from relay.reading.progress import floor_is_old
 from relay.reading.reader import Reader
-from relay.settings import Settings
 
 SHARDS = """
 -- shard_count

@@ -19,15 +19,15 @@ from relay.printable import quoted
 if TYPE_CHECKING:
     import psycopg
 
+    from relay.configuration.settings import Settings
     from relay.operators.find import Place
     from relay.operators.message import Message
-    from relay.settings import Settings
 
 
 def complete_topic(incomplete: str) -> list[str]:
     """Complete a topic from the settings file; asks no server."""
     try:
-        from relay.loading import load
+        from relay.configuration.loading import load
 
         return sorted(topic for topic in load(os.environ, needs=()).topics if topic.startswith(incomplete))
     except RelayError:

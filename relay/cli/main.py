@@ -190,7 +190,7 @@ def prune(
     json: Json = False,
 ) -> None:
     """Give back the disk space of messages that were sent long enough ago."""
-    from relay import duration
+    from relay.configuration import duration
     from relay.retention.prune import Fate, run
 
     settings = settings_of(context, DATABASE)

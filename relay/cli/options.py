@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from relay.settings import Settings
+    from relay.configuration.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -35,6 +35,6 @@ def settings_of(context: typer.Context, needs: Collection[str]) -> "Settings":
     Raises:
         SettingsError: something is missing or malformed.
     """
-    from relay.loading import load
+    from relay.configuration.loading import load
 
     return load(os.environ, config_file=context.obj, needs=needs)

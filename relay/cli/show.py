@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from relay import capacity
+from relay.configuration import capacity
 from relay.watching.disk import Disk
 from relay.watching.findings import Finding, Level
 from relay.watching.status import RelayStatus, Status

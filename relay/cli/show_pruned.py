@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import typer
 
-from relay import duration
+from relay.configuration import duration
 from relay.retention.prune import Fate, Pruned, SlotReport
 
 

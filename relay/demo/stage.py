@@ -14,15 +14,16 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
-from relay import loading, migrate, migrate_session
+from relay import migrate, migrate_session
+from relay.configuration import loading
+from relay.configuration.kafka_properties import VARIABLE
+from relay.configuration.settings import Settings
 from relay.connection import where
-from relay.kafka_properties import VARIABLE
 from relay.local.database import own_database
 from relay.local.kafka import Kafka, KafkaUnavailable, MockKafka
 from relay.local.postgres import Postgres
 from relay.publishing import topics
 from relay.publishing.broker import admin
-from relay.settings import Settings
 
 LOGICAL_TOPICS = ("business-events", "email-queue", "audit-logs", "notification-queue", "analytics-events")
 PARTITIONS = 4

@@ -19,10 +19,10 @@ from dataclasses import asdict
 
 from confluent_kafka import KafkaException
 
+from relay.configuration.kafka_properties import VARIABLE
+from relay.configuration.sources import from_environment
 from relay.judge.consumer import Reader
 from relay.judge.verdict import Seen, order
-from relay.kafka_properties import VARIABLE
-from relay.sources import from_environment
 
 FINISH = "finish"
 

@@ -13,8 +13,8 @@ from uuid import UUID
 import psycopg
 
 from relay import locks
+from relay.configuration.kafka_properties import nearest
 from relay.errors import ChoiceError
-from relay.kafka_properties import nearest
 from relay.operators.choice import Choice
 from relay.operators.operating import NOW
 from relay.printable import quoted

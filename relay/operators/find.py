@@ -11,10 +11,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from relay.configuration.kafka_properties import unfit
+from relay.configuration.settings import Settings
 from relay.errors import BrokerUnreachable, SettingsError
-from relay.kafka_properties import unfit
 from relay.publishing.broker import PATIENCE
-from relay.settings import Settings
 
 MOST, SECONDS = 500_000, 20.0
 """How many messages are read at most, and for how long."""

@@ -9,10 +9,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     ClusterMetadata,
 )
 
+from relay.configuration.kafka_properties import unfit
+from relay.configuration.settings import Settings
 from relay.errors import BrokerRefuses, BrokerUnreachable
-from relay.kafka_properties import unfit
 from relay.publishing.refusal import Complaints, explain
-from relay.settings import Settings
 
 PATIENCE = 5.0
 """Seconds to wait for metadata."""

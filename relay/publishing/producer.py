@@ -14,9 +14,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from relay.blame import Fault, fault_of, mend
+from relay.configuration.kafka_properties import unfit
 from relay.errors import BrokerUnreachable
 from relay.hold import Failure
-from relay.kafka_properties import unfit
 from relay.publishing.refusal import Complaints, explain
 from relay.publishing.waking import WAKER
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from relay.kafka_properties import nearest
-from relay.settings import Settings
+from relay.configuration.kafka_properties import nearest
+from relay.configuration.settings import Settings
 
 
 @dataclass(frozen=True)

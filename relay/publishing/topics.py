@@ -17,9 +17,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     ResourceType,
 )
 
+from relay.configuration.settings import Settings, Topic
 from relay.errors import BrokerUnreachable, SettingsError, WorkFailed
 from relay.publishing.broker import PATIENCE, Admin, admin, metadata
-from relay.settings import Settings, Topic
 
 BROKER_DEFAULT = -1
 """In a request to create a topic: the broker's own number of partitions or replicas (KIP-464)."""

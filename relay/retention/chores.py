@@ -16,12 +16,13 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from relay import duration, events
+from relay import events
+from relay.configuration import duration
+from relay.configuration.loading import renewed
+from relay.configuration.settings import Settings
 from relay.connection import connect, first_line
 from relay.errors import AlreadyPruning, RelayError
-from relay.loading import renewed
 from relay.retention.prune import PERIODS, Fate, Pruned, prune
-from relay.settings import Settings
 
 SOONEST_SECONDS, LATEST_SECONDS = 10.0, 3_600.0
 """Between two runs of pruning. One that finds nothing to do takes tens of milliseconds, and about a second where a week

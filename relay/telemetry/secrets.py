@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from psycopg.conninfo import conninfo_to_dict
 
-from relay.settings import Settings
+from relay.configuration.settings import Settings
 
 TELLING = ("password", "secret", "passphrase", ".pem", "oauthbearer.config")
 """What the names of librdkafka properties have in them whose values are secrets (its CONFIGURATION.md)."""

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from relay.configuration.settings import Settings
 from relay.errors import SettingsError
-from relay.settings import Settings
 
 if TYPE_CHECKING:
     from relay.tracing.spans import Spans

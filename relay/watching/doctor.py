@@ -12,12 +12,12 @@ import psycopg
 from psycopg import errors
 
 from relay import revision, rights
+from relay.configuration.settings import Settings
 from relay.connection import connect, first_line, where
 from relay.errors import BrokerRefuses, BrokerUnreachable, DatabaseUnfit, DatabaseUnreachable
 from relay.publishing import topics
 from relay.publishing.broker import admin, metadata
 from relay.restoring.unsent import read_marks
-from relay.settings import Settings
 from relay.watching.findings import Finding, Level, clock, forgers, positions, prepared, pruning, replication, topic
 from relay.watching.roles import examine_roles
 

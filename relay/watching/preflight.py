@@ -1,6 +1,6 @@
 """What can be said of settings before anything runs: no server is asked. For a pipeline, before it deploys them.
 
-That the settings can be read at all, `relay.settings` has made sure by then.
+That the settings can be read at all, `relay.configuration.settings` has made sure by then.
 """
 
 import stat
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from relay.configuration.settings import Settings
 from relay.connection import where
 from relay.errors import SettingsError
 from relay.publishing.producer import make
-from relay.settings import Settings
 from relay.watching.findings import Finding, Level
 
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")

@@ -12,9 +12,9 @@ import psycopg
 from prometheus_client.exposition import choose_encoder
 
 from relay import events
+from relay.configuration.settings import Settings
 from relay.leasing.pulse import Pulse
 from relay.retention.chores import PRUNING, Chore
-from relay.settings import Settings
 from relay.watching.backlog import Backlog, measure
 from relay.watching.condition import Condition
 from relay.watching.metrics import Metrics

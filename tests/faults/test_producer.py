@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from relay.configuration.settings import Settings
 from relay.message import Batch, Row
 from relay.policy import OnFailure, Policy, Rule
 from relay.publishing.alone import Alone
@@ -16,7 +17,6 @@ from relay.publishing.lane import Lane
 from relay.publishing.producer import Fatal, flush, make, settle
 from relay.publishing.publisher import Publisher
 from relay.publishing.routing import Routes
-from relay.settings import Settings
 from relay.waits import Waits
 from tests.faults.broker import (
     MESSAGE_TOO_LARGE,

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from relay import events, locks
-from relay.loading import load
+from relay.configuration.loading import load
+from relay.configuration.settings import Settings
 from relay.retention import chores
 from relay.retention.chores import Chores
-from relay.settings import Settings
 from tests.faults.world import World, wait_until
 from tests.integration.sending import Connection, Sender, enqueue, number, send_all
 

@@ -79,7 +79,9 @@ def test_help_imports_neither_database_nor_kafka_clients() -> None:
 
 
 def test_a_running_relay_carries_no_migration_tools() -> None:
-    assert not modules_after("import relay.cli.main, relay.daemon, relay.telemetry.logs, relay.settings") & {
+    assert not modules_after(
+        "import relay.cli.main, relay.daemon, relay.telemetry.logs, relay.configuration.settings"
+    ) & {
         "sqlalchemy",
         "alembic",
         "relay.migrate",

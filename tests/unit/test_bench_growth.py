@@ -5,7 +5,7 @@ import pytest
 from relay.bench.growth import SIZES, count, page_rows, rate
 from relay.bench.payload import room_for
 from relay.bench.scale import LONG, QUICK, STANDARD, Scale
-from relay.settings import Settings
+from relay.configuration.settings import Settings
 
 
 def test_the_start_is_subtracted() -> None:

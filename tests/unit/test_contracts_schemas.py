@@ -28,7 +28,7 @@ from app_integration.contracts import (
 )
 from app_integration.payload import serialise
 from app_integration.workers.catalogue import CATALOGUE, find
-from relay.loading import load
+from relay.configuration.loading import load
 from tests.command import REPOSITORY, environment
 
 FOLDER = REPOSITORY / "docs" / "events"

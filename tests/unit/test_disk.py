@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay import capacity
+from relay.configuration import capacity
 from relay.watching.disk import UNKNOWN_BYTES, Change, Taken, runway
 
 HOUR = 3_600.0

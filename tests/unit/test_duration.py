@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import duration
+from relay.configuration import duration
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from relay import events
 from relay.blame import Fault
+from relay.configuration.loading import load
 from relay.hold import Failure, Hold, Scope
-from relay.loading import load
 from relay.message import Row
 from relay.telemetry import logs
 from relay.telemetry.lines import HOT, line_of, name_of

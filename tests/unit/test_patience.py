@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.configuration.settings import FIELDS
 from relay.publishing.producer import Patience
-from relay.settings import FIELDS
 
 
 @given(st.integers(5, 300))

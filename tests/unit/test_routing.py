@@ -1,8 +1,8 @@
 import json
 
-from relay.loading import load
+from relay.configuration.loading import load
+from relay.configuration.settings import Settings
 from relay.publishing.routing import Routes
-from relay.settings import Settings
 
 
 def settings(*, strict: bool, **topics: dict[str, str]) -> Settings:

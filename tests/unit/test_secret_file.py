@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from relay.configuration.loading import load, renewed
+from relay.configuration.secret_file import KAFKA_SECRETS
+from relay.configuration.settings import Topic
 from relay.errors import SettingsError
-from relay.loading import load, renewed
-from relay.secret_file import KAFKA_SECRETS
-from relay.settings import Topic
 
 URL = "postgresql://relay:geheim@db/shop"
 BROKERS = {"KAFKA_BROKERS": "k:9092"}

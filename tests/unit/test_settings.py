@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from relay import duration
+from relay.configuration import duration
+from relay.configuration.kafka_properties import GUARDED, from_variable, unfit
+from relay.configuration.loading import load
+from relay.configuration.settings import FIELDS, Topic
 from relay.errors import SettingsError
-from relay.kafka_properties import GUARDED, from_variable, unfit
-from relay.loading import load
 from relay.policy import OnFailure
 from relay.publishing.producer import LOCKED
-from relay.settings import FIELDS, Topic
 
 ENOUGH = {"DATABASE_URL": "postgresql://app:geheim@db/shop", "KAFKA_BROKERS": "kafka:9092"}
 

@@ -100,7 +100,7 @@ def rotate(
     """Give an endpoint another secret; 0 as overlap where the old one is known to somebody else."""
     from app_integration.workers.integrations import endpoints
     from app_integration.workers.settings import SecretSettings
-    from relay import duration
+    from relay.configuration import duration
 
     try:
         seconds = duration.seconds(overlap)

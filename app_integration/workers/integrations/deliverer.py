@@ -23,7 +23,7 @@ from app_integration.workers.integrations.fate import Answer, Fate, decide
 from app_integration.workers.integrations.posting import Poster
 from app_integration.workers.settings import Settings, WebhookSettings
 from app_integration.workers.verdict import say
-from relay import duration
+from relay.configuration import duration
 
 log = logging.getLogger("app_integration.workers")
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from relay.loading import load, renewed
+from relay.configuration.loading import load, renewed
 from tests.certificates import Authority
 from tests.command import relay
 from tests.faults.world import wait_until

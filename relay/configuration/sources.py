@@ -1,7 +1,7 @@
 """Where settings are written: the environment and a TOML file. What they say, under which name, unjudged but for names.
 
 Both become a `Source`: values by field, and for each the name that its writer knows it by. What a value may be is the
-business of `relay.settings`; here only what is malformed, or has no such name, is a problem.
+business of `relay.configuration.settings`; here only what is malformed, or has no such name, is a problem.
 """
 
 import json
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relay import kafka_properties, secret_file
+from relay.configuration import kafka_properties, secret_file
+from relay.configuration.kafka_properties import VARIABLE, as_text, nearest
 from relay.errors import SettingsError
-from relay.kafka_properties import VARIABLE, as_text, nearest
 
 OWN = {"RELAY_CONFIG", "RELAY_CACHE"}
 """Variables of the tools around the relay: the settings file, and where the demo keeps what it downloads."""

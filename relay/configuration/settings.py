@@ -15,10 +15,10 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from relay import capacity, duration
-from relay.kafka_properties import as_text
+from relay.configuration import capacity, duration
+from relay.configuration.kafka_properties import as_text
+from relay.configuration.sources import flat
 from relay.policy import OnFailure
-from relay.sources import flat
 
 KAFKA_NAME = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 """What Kafka allows as a topic's name (`org.apache.kafka.common.internals.Topic`)."""

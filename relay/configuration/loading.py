@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relay import secret_file
+from relay.configuration import secret_file
+from relay.configuration.kafka_properties import nearest
+from relay.configuration.settings import FIELDS, KAFKA_NAME, Settings, Topic, allowed
+from relay.configuration.sources import Source, from_environment, from_file
 from relay.errors import SettingsError
-from relay.kafka_properties import nearest
-from relay.settings import FIELDS, KAFKA_NAME, Settings, Topic, allowed
-from relay.sources import Source, from_environment, from_file
 
 DEFAULT_FILE = Path("relay.toml")
 
