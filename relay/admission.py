@@ -18,31 +18,81 @@ class Refusal:
     """A regular expression."""
     source: str
     """Where PostgreSQL's source, below `src/backend`, says it."""
-    final: bool
-    """Whether another try gets the same answer until somebody changes the set-up."""
+    mend: str = ""
+    """What a person must do; empty where another try may get another answer by itself."""
+
+    @property
+    def final(self) -> bool:
+        """Whether another try gets the same answer until somebody changes the set-up."""
+        return bool(self.mend)
 
 
 REFUSALS = (
-    Refusal("28P01", r"password authentication failed for user", "libpq/auth.c", final=True),
-    Refusal("28000", r"(?!password)\S+ authentication failed for user", "libpq/auth.c", final=True),
-    Refusal("28000", r"no pg_hba\.conf entry for", "libpq/auth.c", final=True),
-    Refusal("28000", r"pg_hba\.conf rejects", "libpq/auth.c", final=True),
-    Refusal("28000", r"connection requires a valid client certificate", "libpq/auth.c", final=True),
-    Refusal("28000", r'role "[^"]*" does not exist', "utils/init/miscinit.c", final=True),
-    Refusal("28000", r'role "[^"]*" is not permitted to log in', "utils/init/miscinit.c", final=True),
-    Refusal("3D000", r'database "[^"]*" does not exist', "utils/init/postinit.c", final=True),
-    Refusal("42501", r'permission denied for database "[^"]*"', "utils/init/postinit.c", final=True),
-    Refusal("55000", r'cannot connect to invalid database "[^"]*"', "utils/init/postinit.c", final=True),
+    Refusal(
+        "28P01",
+        r"password authentication failed for user",
+        "libpq/auth.c",
+        "check the password in DATABASE_URL, or in the file that it comes from",
+    ),
+    Refusal(
+        "28000",
+        r"(?!password)\S+ authentication failed for user",
+        "libpq/auth.c",
+        "that is how pg_hba.conf on the server wants this login to prove itself",
+    ),
+    Refusal(
+        "28000",
+        r"no pg_hba\.conf entry for",
+        "libpq/auth.c",
+        "DATABASE_URL needs sslmode=verify-full, or pg_hba.conf on the server a line for this login",
+    ),
+    Refusal(
+        "28000",
+        r"pg_hba\.conf rejects",
+        "libpq/auth.c",
+        "pg_hba.conf on the server rejects this login from this address",
+    ),
+    Refusal(
+        "28000",
+        r"connection requires a valid client certificate",
+        "libpq/auth.c",
+        "name the certificate and its key in DATABASE_URL: sslcert, sslkey",
+    ),
+    Refusal(
+        "28000",
+        r'role "[^"]*" does not exist',
+        "utils/init/miscinit.c",
+        "make the login, a member of outbox_relay: docs/migrations.md",
+    ),
+    Refusal("28000", r'role "[^"]*" is not permitted to log in', "utils/init/miscinit.c", "alter role … login"),
+    Refusal(
+        "3D000",
+        r'database "[^"]*" does not exist',
+        "utils/init/postinit.c",
+        "name another database in DATABASE_URL, or make this one",
+    ),
+    Refusal(
+        "42501",
+        r'permission denied for database "[^"]*"',
+        "utils/init/postinit.c",
+        "grant connect on database … to this login",
+    ),
+    Refusal(
+        "55000",
+        r'cannot connect to invalid database "[^"]*"',
+        "utils/init/postinit.c",
+        "drop that database: it was left half dropped",
+    ),
     # The server starts, stops or has too much to do, or somebody keeps everybody out for a while.
-    Refusal("55000", r'database "[^"]*" is not currently accepting connections', "utils/init/postinit.c", final=False),
-    Refusal("53300", r"too many connections for (role|database)", "utils/init", final=False),
-    Refusal("53300", r"sorry, too many clients already", "storage/lmgr/proc.c", final=False),
-    Refusal("53300", r"remaining connection slots are reserved", "utils/init/postinit.c", final=False),
-    Refusal("57P03", r"the database system is starting up", "tcop", final=False),
-    Refusal("57P03", r"the database system is shutting down", "tcop", final=False),
-    Refusal("57P03", r"the database system is in recovery mode", "tcop", final=False),
-    Refusal("57P03", r"the database system is not (yet )?accepting connections", "tcop", final=False),
-    Refusal("57P01", r"terminating connection due to administrator command", "tcop/postgres.c", final=False),
+    Refusal("55000", r'database "[^"]*" is not currently accepting connections', "utils/init/postinit.c"),
+    Refusal("53300", r"too many connections for (role|database)", "utils/init"),
+    Refusal("53300", r"sorry, too many clients already", "storage/lmgr/proc.c"),
+    Refusal("53300", r"remaining connection slots are reserved", "utils/init/postinit.c"),
+    Refusal("57P03", r"the database system is starting up", "tcop"),
+    Refusal("57P03", r"the database system is shutting down", "tcop"),
+    Refusal("57P03", r"the database system is in recovery mode", "tcop"),
+    Refusal("57P03", r"the database system is not (yet )?accepting connections", "tcop"),
+    Refusal("57P01", r"terminating connection due to administrator command", "tcop/postgres.c"),
 )
 """What PostgreSQL 14 to 18 say. Those that pass are listed because some of them look like those that are final."""
 
@@ -81,3 +131,8 @@ def is_final(text: str) -> bool:
 def mend_of_trust(text: str) -> str | None:
     """What to do where a certificate is not accepted, by what libpq says; None where that is not the matter."""
     return next((mend for words, mend in UNTRUSTED if words in text), None)
+
+
+def mend_of(text: str) -> str:
+    """What to do about a final refusal."""
+    return next((one.mend for one in known(text) if one.final), "")

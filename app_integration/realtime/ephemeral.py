@@ -13,6 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from app_integration.client_log import client_log
 from app_integration.realtime.records import Record
 from app_integration.realtime.settings import Settings
 
@@ -49,6 +50,7 @@ class Ephemeral:
             # As the relay does, so that what is told of a room lies on one partition.
             "partitioner": "murmur2_random",
             "log_level": 3,
+            "logger": client_log(log.name),
         }
         self._producer = Producer(self._properties)
 

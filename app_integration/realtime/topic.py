@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from app_integration.client_log import client_log
 from app_integration.contact import Contact
 from app_integration.realtime.records import Malformed, Record, decode
 from app_integration.realtime.settings import Settings
@@ -78,6 +79,7 @@ class Topic:
             "allow.auto.create.topics": False,
             "reconnect.backoff.max.ms": 1000,
             "log_level": 3,
+            "logger": client_log(log.name),
         }
         self._consumer = Consumer(self._properties)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from app_integration.client_log import client_log
 from app_integration.contact import Contact
-from app_integration.workers.client_log import client_log
 from app_integration.workers.received import Received
 from app_integration.workers.verdict import Outage
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from app_integration.workers.client_log import SECONDS, Seldom
+from app_integration.client_log import SECONDS, Seldom
 
 
 def line(text: str, level: int = logging.ERROR) -> logging.LogRecord:

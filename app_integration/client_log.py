@@ -1,4 +1,4 @@
-"""What the Kafka client says of itself, in the worker's log: each kind of line once in half a minute.
+"""What the Kafka client says of itself, in the log of a worker or a real-time server: each kind once in half a minute.
 
 To a broker that is away it connects some twenty times a second and tells of each attempt, at which an operator would
 find nothing else any more.
