@@ -114,6 +114,13 @@ class Check:
             raise SchemaError(MENDS[State.TOO_NEW].format(current=self.current, head=self.head))
 
 
+def moved(before: str | None, after: str | None) -> str:
+    """Say in words what became of a schema."""
+    if before is None:
+        return f"was made: {after}"
+    return f"is current: {after}" if before == after else f"was at {before}, and is at {after} now"
+
+
 def judge(
     current: str | None, *, tables: bool, oldest_relay: str | None = None, known: Sequence[str] = KNOWN_REVISIONS
 ) -> Check:

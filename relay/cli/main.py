@@ -114,6 +114,7 @@ def migrate(
 ) -> None:
     """Bring the outbox schema in PostgreSQL to this version, and its roles to their rights."""
     from relay import migrate as migrations
+    from relay.revision import moved
 
     if check + sql + down > 1:
         raise typer.BadParameter("--check, --sql and --down exclude each other")
@@ -125,13 +126,15 @@ def migrate(
         typer.echo(migrations.sql(shards=shards, roles=not no_roles))
         return
     database_url = settings_of(context, DATABASE).database_url
+    before = migrations.check(database_url)
     if check:
-        migrations.check(database_url).demand()
+        before.demand()
     elif down:
         migrations.downgrade(database_url)
     else:
         migrations.upgrade(database_url, shards=shards, roles=not no_roles)
-    typer.echo("the outbox schema is gone" if down else "the outbox schema is current")
+    after = before if check else migrations.check(database_url)
+    typer.echo("the outbox schema is gone" if down else f"the outbox schema {moved(before.current, after.current)}")
 
 
 @app.command(epilog="SIGTERM or Ctrl-C: what is in flight is finished and recorded, within 10 seconds; exit code 0.")
