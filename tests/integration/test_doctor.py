@@ -96,7 +96,7 @@ def test_a_pooler_in_transaction_mode_is_a_problem(database: str, kafka_brokers:
     with transaction_pooler(database) as pooled:
         found = findings(pooled, kafka_brokers, 2)["database"]
     assert "pooler" in found["found"]
-    assert "point DATABASE_URL at PostgreSQL itself" in found["found"]
+    assert "point DATABASE_URL at PostgreSQL itself" in found["mend"]
 
 
 def test_missing_rights_are_named_each(
