@@ -121,6 +121,7 @@ def test_a_discarded_message_is_never_handled_and_it_is_known_who_discarded_it_a
     poison, other = produce(topic, b"poison"), produce(topic, b"poison")
     with run(Worker("test", (topic,), reject)):
         wait_until(lambda: rows(session, "select count(*) from worker.held where dead_at is not null") == [(2,)])
+        before = handled.count(poison)
         dry = command("worker", "discard", "test", "--all", "--why", "spam", "--dry-run")
         assert dry.stdout == "2 messages of test would be discarded; nothing was changed\n"
         done = command("worker", "discard", "test", "--id", poison, "--why", "spam")
@@ -130,7 +131,7 @@ def test_a_discarded_message_is_never_handled_and_it_is_known_who_discarded_it_a
         produce(topic, b"poison", id=poison)
         last = produce(topic, b"good")
         wait_until(lambda: last in handled)
-    assert handled.count(poison) == 1
+    assert handled.count(poison) == before
     ((consumer, outcome, _, error),) = way(session, poison)
     assert (consumer, outcome) == ("test", "discarded")
     assert error.startswith("discarded by ")
