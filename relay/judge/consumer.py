@@ -81,6 +81,8 @@ class Reader:
         self._topics = frozenset(topics)
         self._counter = counter
         self._reached: dict[Partition, int] = {}
+        self._left: dict[Partition, int] = {}
+        """How far partitions were read of topics that are not there."""
         self._identities: dict[str, str] = {}
         """By which Kafka tells a topic from a later one of the same name."""
         self._refreshed = float("-inf")
@@ -185,12 +187,25 @@ class Reader:
     def _find_partitions(self) -> None:
         known = self._admin.list_topics(timeout=METADATA_SECONDS).topics
         self._refreshed = time.monotonic()
+        self._leave_topics_that_are_gone(known.keys())
         self._forget_topics_of_old(self._topics & known.keys())
         found = {(name, at) for name in self._topics & known.keys() for at in known[name].partitions}
         fresh = sorted(found - self._reached.keys())
         if fresh:
-            self._consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING) for place in fresh])
-            self._reached.update(dict.fromkeys(fresh, 0))
+            begun = {place: self._left.pop(place, 0) for place in fresh}
+            self._consumer.incremental_assign(
+                [TopicPartition(*place, at or OFFSET_BEGINNING) for place, at in begun.items()]
+            )
+            self._reached.update(begun)
+
+    def _leave_topics_that_are_gone(self, there: Collection[str]) -> None:
+        """Stop reading what is deleted: the client would go on at the same offset of a later topic of that name."""
+        gone = {place: at for place, at in self._reached.items() if place[0] not in there}
+        if gone:
+            self._consumer.incremental_unassign([TopicPartition(*place) for place in gone])
+            self._left |= gone
+            for place in gone:
+                del self._reached[place]
 
     def _forget_topics_of_old(self, names: Collection[str]) -> None:
         """Leave topics that were deleted and made again, so that they are begun anew."""
@@ -202,6 +217,7 @@ class Reader:
                 identity = str(answer.result().topic_id)
                 if self._identities.setdefault(name, identity) != identity:
                     self._identities[name] = identity
+                    self._left = {place: at for place, at in self._left.items() if place[0] != name}
                     gone = [place for place in self._reached if place[0] == name]
                     self._consumer.incremental_unassign([TopicPartition(*place) for place in gone])
                     for place in gone:

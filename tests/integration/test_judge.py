@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from uuid import uuid4
 
 import pytest
@@ -66,6 +67,32 @@ def test_a_topic_that_is_made_again_is_read_from_its_new_beginning(
         assert watch.wait_for(lambda seen: len(seen) == 110, 30)
         write(kafka_brokers, topic, range(110, 300))
         assert {message.id for message in watch.finish()} == {f"{topic}/{n}" for n in range(300)}
+
+
+def test_nothing_of_a_topic_that_is_made_again_is_seen_before_its_beginning(
+    kafka_brokers: str, kafka_admin: AdminClient, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client would go on at ten, where it was, whatever lies before that in the new one."""
+    topic = make_topic(partitions=1)
+    write(kafka_brokers, topic, range(10))
+    with closing(Reader(kafka_brokers, [topic])) as reader:
+
+        def read_until(count: int) -> list[int]:
+            offsets: list[int] = []
+            deadline = time.monotonic() + 30
+            while len(offsets) < count and time.monotonic() < deadline:
+                offsets += [message.offset for message in reader.batch()]
+            return offsets
+
+        assert read_until(10) == list(range(10))
+        kafka_admin.delete_topics([topic])[topic].result(30)
+        assert wait_until_gone(kafka_admin, topic)
+        monkeypatch.setattr(consumer, "REFRESH_SECONDS", 0)
+        assert list(reader.batch()) == []
+        monkeypatch.setattr(consumer, "REFRESH_SECONDS", 5)
+        kafka_admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+        write(kafka_brokers, topic, range(100, 200))
+        assert read_until(100) == list(range(100))
 
 
 def wait_until_gone(admin: AdminClient, topic: str) -> bool:

@@ -121,7 +121,7 @@ class Paused(Fault):
     @contextmanager
     def befall(self, stage: Stage) -> Iterator[None]:
         with stage.administer() as operator:
-            operator.execute("select outbox.pause(%s, 'its consumer is ill')", (self.topic,))
+            operator.execute("select outbox.pause(%s, 'its consumer is ill', unknown => true)", (self.topic,))
         yield
         let_go(stage, self.topic)
 

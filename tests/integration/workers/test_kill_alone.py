@@ -142,8 +142,8 @@ def queueing(topic: str, produce: Produce) -> Iterator[list[str]]:
         running.result()
 
 
-def mailed(place: Place, session: Connection, produce: Produce, program: Sequence[str]) -> Line:
-    """Have mails sent by two workers that are killed; count what the mail server took.
+def mailed(place: Place, session: Connection, produce: Produce, program: Sequence[str], rounds: int = 1) -> Line:
+    """Have mails sent by two workers that are killed, in rounds; count what the mail server took.
 
     The first one is killed with a mail in hand that the server does not take, long after it could commit the offsets of
     all that it has handled; the other in the middle of its work, with offsets that it could not commit yet.
@@ -151,7 +151,7 @@ def mailed(place: Place, session: Connection, produce: Produce, program: Sequenc
     server = place.mail_server()
     workers = [place.seat(f"email {name}", program, ("worker", "email"), lambda: True) for name in ("one", "two")]
     with queueing(place.topic, produce) as due:
-        for victim, seconds in zip(workers, (COMMIT_MS / 1000 + 0.5, 0.0), strict=True):
+        for victim, seconds in [*zip(workers, (COMMIT_MS / 1000 + 0.5, 0.0), strict=True)] * rounds:
             since = place.taken(victim)
             wait_until(lambda who=victim, least=since + 10: place.taken(who) >= least, "it has sent mails")  # type: ignore[misc]
             with frozen(server, seconds):
@@ -183,7 +183,7 @@ def test_email_workers_that_are_killed_with_a_mail_in_hand_lose_none_and_repeat_
 def test_email_worker_that_breaks_the_promise_is_noticed(
     breakage: str, promise: str, place: Place, session: Connection, produce: Produce
 ) -> None:
-    found = mailed(place, session, produce, ("tests.endtoend.program", breakage))
+    found = mailed(place, session, produce, ("tests.endtoend.program", breakage), rounds=3)
     assert getattr(found, promise) > 0
 
 
