@@ -39,6 +39,12 @@ ANSWER_SECONDS = 2.0
 """For an answer; nothing is read meanwhile."""
 TRIES = 3
 """Looks in a row without an answer, after which the Kafka client is replaced."""
+UNSETTLED = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+"""What brokers say of a partition while its leader is being chosen; it passes."""
 QUIET_SECONDS = 10.0
 """Between two log lines about the same trouble."""
 
@@ -96,7 +102,8 @@ class Topic:
                     f"Kafka has no topic {self._name!r}: make it with `relay topics --create`, or name another in "
                     "REALTIME_TOPIC"
                 )
-            self._next = {number: self._end(number) for number in sorted(found)}
+            deadline = time.monotonic() + PATIENCE
+            self._next = {number: self._end(number, deadline) for number in sorted(found)}
         except KafkaException as error:
             raise WorkFailed(f"Kafka does not answer: {error.args[0].str()}") from None
         self._consumer.assign(self._places())
@@ -114,8 +121,17 @@ class Topic:
                 await self.ended
         await asyncio.to_thread(self._consumer.close)
 
-    def _end(self, number: int) -> int:
-        answer = self._consumer.get_watermark_offsets(TopicPartition(self._name, number), timeout=PATIENCE)
+    def _end(self, number: int, deadline: float) -> int:
+        """Ask where a partition ends. One that was just made may have a leader that does not know of it yet."""
+        place = TopicPartition(self._name, number)
+        while True:
+            try:
+                answer = self._consumer.get_watermark_offsets(place, timeout=PATIENCE)
+                break
+            except KafkaException as error:
+                if error.args[0].code() not in UNSETTLED or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
         if answer is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "where a partition ends was not told"))  # noqa: SLF001
         return int(answer[1])
