@@ -27,15 +27,20 @@ select * from outbox.replay('lost by a consumer', topic => 'orders', key => %s, 
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned(Fault):
-    """Slots are rotated and emptied, and old checkpoints deleted, at every moment; nothing is kept for long."""
-
-    seed: int
-    ring: type[Ring] = Ring
+class Act(Fault):
+    """What is done in PostgreSQL by whoever may."""
 
     @property
     def subjects(self) -> frozenset[str]:
         return frozenset({"postgres"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned(Act):
+    """Slots are rotated and emptied, and old checkpoints deleted, at every moment; nothing is kept for long."""
+
+    seed: int
+    ring: type[Ring] = Ring
 
     @contextmanager
     def befall(self, stage: Stage) -> Iterator[None]:
@@ -52,14 +57,10 @@ def pruned(random_: random.Random) -> Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered(Fault):
+class Answered(Act):
     """Two operators at once replay and discard what is dead, and have sent messages published anew."""
 
     seed: int
-
-    @property
-    def subjects(self) -> frozenset[str]:
-        return frozenset({"postgres"})
 
     @contextmanager
     def befall(self, stage: Stage) -> Iterator[None]:
@@ -109,14 +110,10 @@ def answered(random_: random.Random) -> Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Paused(Fault):
+class Paused(Act):
     """A topic is paused for a while. What was written for it meanwhile must come once it is resumed, in order."""
 
     topic: str
-
-    @property
-    def subjects(self) -> frozenset[str]:
-        return frozenset({"postgres"})
 
     @contextmanager
     def befall(self, stage: Stage) -> Iterator[None]:
@@ -130,15 +127,11 @@ class Paused(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Ruled(Fault):
+class Ruled(Act):
     """An operator pauses, resumes and limits topics at every moment, and lets all of them go in the end."""
 
     seed: int
     ruled: tuple[str, ...] = ("orders", "payments")
-
-    @property
-    def subjects(self) -> frozenset[str]:
-        return frozenset({"postgres"})
 
     @contextmanager
     def befall(self, stage: Stage) -> Iterator[None]:
