@@ -5,15 +5,17 @@ What stands between the marks is made of `docs/performance/figures.json` alone a
 
 from pathlib import Path
 
-from bench import growth, store
+from bench import growth, section, store
 from relay.bench import plot
 from relay.bench.figure import Figure, Verdict
 from relay.bench.parts import CATALOGUE
 from relay.bench.report import Report
 from relay.bench.table import number, summary
 
-BEGIN = "<!-- figures: made by `python -m bench.page`, do not edit -->"
-END = "<!-- end of figures -->"
+SECTION = "figures", "python -m bench.page"
+"""What stands between the marks, and what makes it."""
+
+BEGIN, END = section.marks(*SECTION)
 
 FIGURES, GROWTH = "figures.svg", "growth.svg"
 
@@ -40,10 +42,7 @@ def renewed(page: str, reports: dict[str, Report], folder: str) -> str:
         reports: the stored reports by part.
         folder: where the plots are, as seen from the page.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin and end, "the page has lost its marks"  # noqa: PT018 - one mark is as bad as none
-    return f"{before}{BEGIN}\n\n{text(reports, folder)}\n\n{END}{after}"
+    return section.renewed(page, *SECTION, text(reports, folder))
 
 
 def text(reports: dict[str, Report], folder: str) -> str:

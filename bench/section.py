@@ -1,4 +1,4 @@
-"""What one command measured, as a section of `docs/performance.md`: all between two marks of its own, and nothing else.
+"""What one command measured, as a section of a page of the docs: all between two marks of its own, and nothing else.
 
 The figures of Edu Matrix are tables that their commands make, with `--docs` into the page and without it on the screen.
 """

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench import section
 from tests.endtoend.result import Result, markdown
 from tests.endtoend.tally import Line
 
 PAGE = Path(__file__).parents[2] / "docs" / "edu-matrix.md"
 FIGURES = PAGE.parent / "example" / "endtoend.json"
 
-BEGIN = "<!-- end to end: made by `make endtoend`, do not edit -->"
-END = "<!-- end of end to end -->"
+SECTION = "end to end", "make endtoend"
+"""What stands between the marks, and what makes it."""
 
 
 def keep(found: Result, machine: Mapping[str, str], command: str) -> None:
@@ -27,10 +28,7 @@ def keep(found: Result, machine: Mapping[str, str], command: str) -> None:
 
 def renewed(page: str, figures: Mapping[str, Any]) -> str:
     """Return a page with other figures between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin and end, "the page has lost its marks"  # noqa: PT018 - one mark is as bad as none
-    return f"{before}{BEGIN}\n\n{text(figures)}\n\n{END}{after}"
+    return section.renewed(page, *SECTION, text(figures))
 
 
 def text(figures: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench import section
 from tests.faults.kinds import KINDS
 from tests.faults.report import markdown
 from tests.faults.result import Result, Row, rows_of
@@ -17,8 +18,10 @@ from tests.faults.tally import Counts
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 FIGURES = PAGE.with_suffix("") / "campaigns.json"
 
-BEGIN = "<!-- campaigns: made by `make faults`, do not edit -->"
-END = "<!-- end of campaigns -->"
+SECTION = "campaigns", "make faults"
+"""What stands between the marks, and what makes it."""
+
+BEGIN, END = section.marks(*SECTION)
 
 
 def keep(results: Sequence[Result], machine: Mapping[str, str], command: str) -> None:
@@ -53,10 +56,7 @@ def stored(results: Sequence[Result], machine: Mapping[str, str], command: str) 
 
 def renewed(page: str, figures: Mapping[str, Any]) -> str:
     """Return a page with other figures between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin and end, "the page has lost its marks"  # noqa: PT018 - one mark is as bad as none
-    return f"{before}{BEGIN}\n\n{text(figures)}\n\n{END}{after}"
+    return section.renewed(page, *SECTION, text(figures))
 
 
 def text(figures: Mapping[str, Any]) -> str:
