@@ -35,7 +35,7 @@ def complete_topic(incomplete: str) -> list[str]:
 
 
 OneTopic = Annotated[str, typer.Argument(metavar="TOPIC", help="A logical topic.", autocompletion=complete_topic)]
-Unknown = Annotated[bool, typer.Option("--unknown", help="Also one of which nothing was enqueued yet.")]
+Unknown = Annotated[bool, typer.Option("--unknown", help="Also one of which nothing was enqueued lately.")]
 Wait = Annotated[
     float,
     typer.Option("--wait", metavar="SECONDS", min=0, help="For how long to wait until all relays obey."),

@@ -186,7 +186,7 @@ def demand_known(topic: str, known_topics: Collection[str]) -> None:
         listed = ", ".join(sorted(known_topics)[:20]) or "none"
         raise ChoiceError(
             f"nothing is known of a topic {quoted(topic)}{near}; known are: {listed}. Nothing was changed; for one of "
-            "which nothing was enqueued yet, say --unknown"
+            "which nothing was enqueued lately, say --unknown"
         )
 
 

@@ -90,13 +90,22 @@ def test_the_place_is_the_innermost_call_of_the_relay_itself() -> None:
 
 
 def test_waiting_for_postgresql_is_told_from_any_other_wait(empty_database: str) -> None:
-    with psycopg.connect(empty_database, autocommit=True) as connection:
+    with (
+        psycopg.connect(empty_database, autocommit=True) as connection,
+        psycopg.connect(empty_database, autocommit=True) as other,
+    ):
 
         def ask() -> None:
             with suppress(psycopg.errors.QueryCanceled):
                 connection.execute("select pg_sleep(3600)")
 
+        def sleeps() -> bool:
+            asked = "select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
+            return other.execute(asked, (connection.info.backend_pid,)).rowcount == 1
+
         with standing(ask) as ident:
+            # A request to cancel cancels nothing where it comes before the statement.
+            wait_until(sleeps, 20)
             wait_until(lambda: waits_for_database(sys._current_frames()[ident]), 10)
             connection.cancel_safe()
     blocked = threading.Event()

@@ -49,7 +49,7 @@ begin
     if not unknown and not exists (select from outbox.known_topics() as known(topic) where known.topic = of_topic) then
         raise exception using
             message = format('nothing is known of a topic %L', of_topic), errcode = 'invalid_parameter_value',
-            hint = format('nothing was changed; known are: %s; for one of which nothing was enqueued yet: unknown => true',
+            hint = format('nothing was changed; known are: %s; for one of which nothing was enqueued lately: unknown => true',
                           coalesce((select string_agg(known, ', ' order by known) from outbox.known_topics() as known), 'none'));
     end if;
     number := nextval(pg_get_serial_sequence('outbox.operator_act', 'id'));

@@ -151,7 +151,7 @@ class Ruled(Act):
             while not over.wait(random_.uniform(0, 0.4)):
                 topic, rate = random_.choice(self.ruled), random_.choice([None, 20, 200, 2_000])
                 act = random_.choice(["pause", "resume", "limit"])
-                more = {"limit": ", rate => %(rate)s"}.get(act, "")
+                more = {"limit": ", rate => %(rate)s, unknown => true", "pause": ", unknown => true"}.get(act, "")
                 statement = f"select outbox.{act}(topic => %(topic)s{more}, why => 'to see what happens')"
                 operator.execute(statement.encode(), {"topic": topic, "rate": rate})
 
