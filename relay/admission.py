@@ -119,20 +119,15 @@ def known(text: str) -> list[Refusal]:
     return [one for one in REFUSALS if re.search(f"FATAL: +{one.words}", text)]
 
 
-def is_final(text: str) -> bool:
-    """Whether a person must act before a session can be had.
+def mend_of(text: str) -> str | None:
+    """What a person must do before PostgreSQL lets a session in; None where another try may get another answer.
 
     Args:
         text: what libpq says of a connection that failed; of several servers, of each.
     """
-    return any(one.final for one in known(text)) or mend_of_trust(text) is not None
+    return next((one.mend for one in known(text) if one.final), None)
 
 
 def mend_of_trust(text: str) -> str | None:
-    """What to do where a certificate is not accepted, by what libpq says; None where that is not the matter."""
+    """What a person must do where a certificate is not accepted; None where that is not the matter."""
     return next((mend for words, mend in UNTRUSTED if words in text), None)
-
-
-def mend_of(text: str) -> str:
-    """What to do about a final refusal."""
-    return next((one.mend for one in known(text) if one.final), "")

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from relay import locks
-from relay.admission import is_final, mend_of, mend_of_trust
+from relay.admission import mend_of, mend_of_trust
 from relay.certificate_probe import why_not_trusted
 from relay.errors import DatabaseUnfit, DatabaseUnreachable
 
@@ -176,6 +176,6 @@ def refused(database_url: str, error: psycopg.OperationalError) -> DatabaseUnrea
         return DatabaseUnfit(f"{place} and the relay do not accept each other: certificate verify failed: {why}")
     if mend := mend_of_trust(text):
         return DatabaseUnfit(f"{place} and the relay do not accept each other: {text}; {mend}")
-    if is_final(text):
-        return DatabaseUnfit(f"{place} refuses the relay: {text}; {mend_of(text)}")
+    if mend := mend_of(text):
+        return DatabaseUnfit(f"{place} refuses the relay: {text}; {mend}")
     return DatabaseUnreachable(f"{place} does not answer: {text}")

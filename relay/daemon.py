@@ -29,6 +29,7 @@ from relay.errors import (
     WorkFailed,
 )
 from relay.leasing.pulse import Limits, Pulse
+from relay.printable import counted
 from relay.publishing.broker import reachable
 from relay.retention import chores
 from relay.stopping import Stop, stopped_by_signals
@@ -201,7 +202,9 @@ def _work(
 
         relay.run(empty if until_empty else None)
         if until_empty and stop() is not None:
-            raise WorkFailed(f"told to stop after {relay.published} messages; what is left stays in the outbox")
+            raise WorkFailed(
+                f"told to stop after {counted(relay.published, 'message')}; what is left stays in the outbox"
+            )
         if until_empty:
             _demand_nothing_left(settings, relay.published)
         return relay.published
@@ -214,10 +217,13 @@ def _demand_nothing_left(settings: Settings, published: int) -> None:
     left = {state: count for state, count in held.items() if state != "scheduled"}
     if left:
         counts = ", ".join(f"{count} {state}" for state, count in sorted(left.items()))
-        raise WorkFailed(f"published {published} messages, and some are held: {counts}; see them with: relay failed")
+        raise WorkFailed(
+            f"published {counted(published, 'message')}, and some are held: {counts}; see them with: relay failed"
+        )
     if found.paused:
         raise WorkFailed(
-            f"published {published} messages, and {found.paused} of paused topics wait; see: relay log, relay resume"
+            f"published {counted(published, 'message')}, and {found.paused} of paused topics wait; see: relay log, "
+            "relay resume"
         )
 
 

@@ -1,4 +1,4 @@
-"""Text of others on a terminal: what an application or a broker wrote must not move the cursor or hide a line. Pure."""
+"""Text on a terminal: what an application or a broker wrote must not move the cursor or hide a line. Pure."""
 
 
 def printable(text: str) -> str:
@@ -27,3 +27,8 @@ def quoted(text: str, most: int = MOST) -> str:
     """Quote what somebody typed, as Python writes text, and cut it."""
     rest = len(text) - most
     return repr(text[:most]) + (f" … and {rest:,} characters more" if rest > 0 else "")
+
+
+def counted(number: int, of: str) -> str:
+    """Say how many of something there are: "1 message", "2,000 messages"."""
+    return f"{number:,} {of}{'' if number == 1 else 's'}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from relay import events
+from relay.printable import counted
 
 VARIABLE = "NOTIFY_SOCKET"
 """What systemd puts the socket's address into."""
@@ -22,7 +23,7 @@ def said(event: events.Event) -> str:
         case events.Started():
             return f"READY=1\n{_status(f'connected to {event.database}')}"
         case events.LeasesChanged():
-            return _status(f"publishes {len(event.held)} shards")
+            return _status(f"publishes {counted(len(event.held), 'shard')}")
         case events.BrokerSilent():
             return _status(f"kafka does not take messages: {event.failure.text}")
         case events.BrokerBack():

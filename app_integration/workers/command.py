@@ -16,6 +16,7 @@ import typer
 from app_integration.workers import command_line
 from app_integration.workers.catalogue import CATALOGUE, find, own
 from relay.errors import UserMistake
+from relay.printable import counted
 
 if TYPE_CHECKING:
     from app_integration.workers.worker import Worker
@@ -126,8 +127,8 @@ def replay(consumer: Consumer, ids: Ids = None, everything: Everything = False, 
             count = len(operate.dead(connection, consumer, chosen))
         else:
             count = operate.replay(connection, consumer, chosen)
-    told = "would be handled again; nothing was changed" if dry_run else "are handled again by a running worker"
-    typer.echo(f"{count} messages of {consumer} {told}")
+    told = "to be handled again; nothing was changed" if dry_run else "handled again by a running worker"
+    typer.echo(f"{counted(count, 'message')} of {consumer} {told}")
 
 
 @app.command()
@@ -149,8 +150,8 @@ def discard(
             count = len(operate.dead(connection, consumer, chosen))
         else:
             count = operate.discard(connection, consumer, why, chosen)
-    told = "would be discarded; nothing was changed" if dry_run else "are discarded"
-    typer.echo(f"{count} messages of {consumer} {told}")
+    told = "to be discarded; nothing was changed" if dry_run else "discarded"
+    typer.echo(f"{counted(count, 'message')} of {consumer} {told}")
 
 
 def _chosen(ids: list[str] | None, everything: bool) -> list[str] | None:

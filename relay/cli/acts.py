@@ -14,7 +14,7 @@ from relay.cli.operators import CODES, Why, Yes, demand_answers
 from relay.cli.options import DATABASE, Json, settings_of
 from relay.errors import ChoiceError, RelayError, WorkFailed
 from relay.operators.choice import TIMES, Choice, read
-from relay.printable import quoted
+from relay.printable import counted, quoted
 
 if TYPE_CHECKING:
     import psycopg
@@ -229,19 +229,21 @@ def erase(
     database_url = settings_of(context, DATABASE).database_url
     with session(database_url) as connection:
         _, count = acts.erase(connection, choice, "", dry_run=True)
-    whose = f"with {len(choice.ids):,} ids" if choice.ids else "of that key"
-    typer.echo(f"payload, headers and key of {count:,} messages {whose} go", err=True)
+    whose = f"with {counted(len(choice.ids), 'id')}" if choice.ids else "of that key"
+    typer.echo(f"payload, headers and key of {counted(count, 'message')} {whose}", err=True)
     if dry_run or not count:
         return
     why = reason(why)
     try:
-        if not yes and not typer.confirm(f"erase {count:,} messages? This is final.", err=True):
+        if not yes and not typer.confirm(f"erase {counted(count, 'message')}? This is final.", err=True):
             _leave(1)
     except typer.Abort:
         _leave(130)
     with session(database_url) as connection:
         number, done = acts.erase(connection, choice, why, dry_run=False)
-    typer.echo(f"erased {done:,} messages (act {number}); Kafka keeps its copies, and the disk the bytes until vacuum")
+    typer.echo(
+        f"erased {counted(done, 'message')} (act {number}); Kafka keeps its copies, and the disk the bytes until vacuum"
+    )
 
 
 def _leave(code: int) -> NoReturn:

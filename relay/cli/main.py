@@ -19,7 +19,7 @@ from relay.cli import acts as cli_acts
 from relay.cli import operators as cli_operate
 from relay.cli.options import BOTH, DATABASE, KAFKA, Json, log_as_set, settings_of
 from relay.errors import RelayError, UserMistake
-from relay.printable import quoted
+from relay.printable import counted, quoted
 
 EPILOG = (
     "Settings come from the environment (DATABASE_URL, KAFKA_BROKERS, RELAY_…) and from relay.toml; the environment "
@@ -158,7 +158,7 @@ def drain(context: typer.Context, wait: Wait = 0.0) -> None:
         # Only now: the bar has put itself before standard error, so that log lines appear above it.
         log_as_set(settings)
         count = daemon.drain(settings, wait=wait, progress=progress)
-    typer.echo(f"published {count:,} messages")
+    typer.echo(f"published {counted(count, 'message')}")
 
 
 @app.command()
@@ -287,7 +287,9 @@ def rebase(
         return
     consent.demand("Go on?", yes=yes)
     done = rebasing.rebase(database_url, why or "; ".join(plan.causes))
-    typer.echo(f"written anew: {done.messages:,} messages; writers waited for {done.seconds:.1f} s; start the relays")
+    typer.echo(
+        f"written anew: {counted(done.messages, 'message')}; writers waited for {done.seconds:.1f} s; start the relays"
+    )
 
 
 @app.command()

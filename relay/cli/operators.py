@@ -13,6 +13,7 @@ import typer
 from relay.cli.options import DATABASE, Json, settings_of
 from relay.errors import ChoiceError, UserMistake
 from relay.operators.choice import FAILED, HELD, TIMES, Choice, read
+from relay.printable import counted
 
 if TYPE_CHECKING:
     from relay.operators.operate import Plan
@@ -202,7 +203,7 @@ def _ask(plan: "Plan", why: str | None, *, yes: bool) -> str:
     try:
         while why is None or not why.strip():
             why = typer.prompt("why (it is recorded)", err=True)
-        if not yes and not typer.confirm(f"{plan.act} {plan.messages:,} messages?", err=True):
+        if not yes and not typer.confirm(f"{plan.act} {counted(plan.messages, 'message')}?", err=True):
             _leave(1)
     except typer.Abort:
         _leave(130)

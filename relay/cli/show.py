@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from relay.configuration import capacity
+from relay.printable import counted
 from relay.watching.disk import Disk
 from relay.watching.findings import Finding, Level
 from relay.watching.status import RelayStatus, Status
@@ -30,11 +31,13 @@ def status(found: Status) -> None:
     for state, count in found.held.items():
         console.print(f"held, {state}: {count:,}{' or more' if found.held_capped else ''}")
     if found.blocked.keys:
-        console.print(f"blocked: {found.blocked.keys:,} keys, the first for {found.blocked.oldest_seconds:,.0f} s")
+        console.print(
+            f"blocked: {counted(found.blocked.keys, 'key')}, the first for {found.blocked.oldest_seconds:,.0f} s"
+        )
     console.print(f"disk:    {_disk(found.disk)}")
     console.print(f"relays:  {len(found.relays) or 'none is running'}")
     for relay in found.relays:
-        console.print(f"  {escape(relay.name)}: {len(relay.shards)} shards, {_health(relay)}")
+        console.print(f"  {escape(relay.name)}: {counted(len(relay.shards), 'shard')}, {_health(relay)}")
     table = Table("shard", "relay", "pending", "last checkpoint (UTC)")
     for shard in found.shards:
         pending = f"{shard.pending:,}{'+' if shard.pending_capped else ''}"

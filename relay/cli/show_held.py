@@ -9,7 +9,7 @@ from rich.text import Text
 from relay.operators.choice import told
 from relay.operators.failed import Failed, HeldMessage
 from relay.operators.operate import Act, Done, Plan
-from relay.printable import printable, short
+from relay.printable import counted, printable, short
 
 STYLES = {"dead": "red", "retrying": "yellow", "unreachable": "yellow"}
 
@@ -66,7 +66,7 @@ def plan(plan: Plan, *, to_errors: bool) -> None:
     if not plan.messages:
         _say(console, f"nothing to {plan.act}: there are no {kind} messages {short(plan.choice.in_words())}")
         return
-    _say(console, f"{plan.act} {plan.messages:,} {kind} messages {short(plan.choice.in_words())}:")
+    _say(console, f"{plan.act} {counted(plan.messages, f'{kind} message')} {short(plan.choice.in_words())}:")
     table = Table("messages", "topic", "state")
     for part in plan.parts:
         table.add_row(f"{part.messages:,}", Text(printable(part.topic)), Text(part.state, STYLES.get(part.state, "")))
@@ -80,7 +80,7 @@ def plan(plan: Plan, *, to_errors: bool) -> None:
 def done(plan: Plan, done: Done) -> None:
     """Say what was done."""
     number = "" if done.number is None else f" (act {done.number})"
-    _say(terminal(), f"{plan.act}ed {done.messages:,} messages{number}")
+    _say(terminal(), f"{plan.act}ed {counted(done.messages, 'message')}{number}")
     if done.messages != plan.messages:
         _say(terminal(), f"{plan.messages - done.messages:,} of those shown were settled meanwhile")
 

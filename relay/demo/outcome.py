@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from relay.demo.figures import Account
 from relay.judge import Verdict
+from relay.printable import counted
 
 MEANING = {
     "lost": "committed messages never arrived",
@@ -42,7 +43,8 @@ def breaches(account: Account) -> tuple[str, ...]:
     found = [f"{count:,} {MEANING[name]}" for name, count in account.verdict.broken.items()]
     if account.told != account.verdict.committed:
         found.append(
-            f"the application committed {account.told:,} messages, the outbox has {account.verdict.committed:,}"
+            f"the application committed {counted(account.told, 'message')}, the outbox has "
+            f"{account.verdict.committed:,}"
         )
     if not account.verdict.committed or not account.rolled_back:
         found.append("nothing is proven: there must be committed messages and rolled back ones")

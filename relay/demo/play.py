@@ -18,6 +18,7 @@ from relay.errors import RelayError, UserMistake
 from relay.judge import watching
 from relay.local.folder import own_folder
 from relay.local.interruption import Interrupted, Interruption, no_child_left
+from relay.printable import counted
 
 FOLDER = Path(".demo")
 TICK_SECONDS = 0.25
@@ -104,7 +105,7 @@ class Play:
         self._note_mishaps()
         shards = dict(self._counter.look().relays).get(relay.name, 0)
         relay.kill()
-        self._say(f"{relay.name} is killed with SIGKILL while it holds {shards} shards")
+        self._say(f"{relay.name} is killed with SIGKILL while it holds {counted(shards, 'shard')}")
 
     def _judge(self) -> bool:
         self._note_mishaps()

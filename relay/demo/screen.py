@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from relay.demo.figures import Figures
+from relay.printable import counted
 
 LINE_SECONDS = 1.0
 
@@ -62,7 +63,7 @@ def _cells(figures: Figures) -> list[tuple[str, str]]:
         ("consumed", f"{figures.consumed:,}"),
         ("lag", f"{figures.lag:,}"),
         ("latency", "-" if figures.latency is None else f"{figures.latency * 1000:.0f} ms"),
-        ("relays", ", ".join(f"{name}: {shards} shards" for name, shards in figures.relays) or "none"),
+        ("relays", ", ".join(f"{name}: {counted(shards, 'shard')}" for name, shards in figures.relays) or "none"),
     ]
 
 

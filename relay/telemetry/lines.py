@@ -13,6 +13,7 @@ from typing import Any
 
 from relay import events
 from relay.hold import Hold, Scope
+from relay.printable import counted
 
 INFO, WARNING, ERROR = logging.INFO, logging.WARNING, logging.ERROR
 
@@ -74,7 +75,7 @@ def _(event: events.LeasesChanged) -> Line:
     held, taken, given_up = len(event.held), len(event.taken), len(event.given_up)
     return Line(
         INFO,
-        f"leases: {held} shards held now ({taken} taken, {given_up} given up)",
+        f"leases: {counted(held, 'shard')} held now ({taken} taken, {given_up} given up)",
         {"held": sorted(event.held), "taken": sorted(event.taken), "given_up": sorted(event.given_up)},
     )
 
@@ -84,8 +85,8 @@ def _(event: events.BrokerSilent) -> Line:
     failure = event.failure
     return Line(
         WARNING,
-        f"kafka took not all of {event.messages} messages ({failure.code}: {failure.text}): the backlog waits, attempt "
-        f"{event.attempt + 1} follows",
+        f"kafka took not all of {counted(event.messages, 'message')} ({failure.code}: {failure.text}): the backlog "
+        f"waits, attempt {event.attempt + 1} follows",
         {"messages": event.messages, "attempt": event.attempt, "code": failure.code, "error": failure.text},
     )
 
@@ -347,6 +348,7 @@ def _(event: events.PortOpened) -> Line:
 def _(event: events.Stopped) -> Line:
     return Line(
         INFO,
-        f"stopped: progress is recorded, leases are given up, {event.published} messages published since the start",
+        f"stopped: progress is recorded, leases are given up, {counted(event.published, 'message')} published since "
+        "the start",
         {"published": event.published},
     )

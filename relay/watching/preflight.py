@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from relay.configuration.settings import Settings
 from relay.connection import where
 from relay.errors import SettingsError
+from relay.printable import counted
 from relay.publishing.producer import make
 from relay.watching.findings import Finding, Level
 
@@ -28,7 +29,9 @@ UNVERIFIED = ("", "disable", "allow", "prefer", "require")
 def examine_settings(settings: Settings) -> Iterator[Finding]:
     """Judge the settings alone."""
     yield Finding(
-        "settings", Level.OK, f"read, with {len(settings.topics)} topics and {len(settings.secrets)} secret files"
+        "settings",
+        Level.OK,
+        f"read, with {counted(len(settings.topics), 'topic')} and {counted(len(settings.secrets), 'secret file')}",
     )
     yield from _database(settings.database_url)
     yield _kafka(settings)

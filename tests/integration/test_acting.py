@@ -372,7 +372,7 @@ def test_erasing_asks_and_an_answer_of_no_changes_nothing(database: str, session
     (sent,) = send(session)
     assert relay("erase", str(sent), DATABASE_URL=database).returncode == 2
     with Terminal("erase", str(sent), "--why", "x", DATABASE_URL=database) as terminal:
-        terminal.expect("erase 1 messages? This is final. [y/N]: ")
+        terminal.expect("erase 1 message? This is final. [y/N]: ")
         terminal.answer("n\n")
         assert "nothing was changed" in terminal.end()
     assert terminal.code == 1

@@ -68,7 +68,7 @@ def test_operator_may_look_and_act_by_every_command(database: str) -> None:
         owner.execute("grant execute on function outbox.show, outbox.erase to outbox_operator")
     shown, erased = answers(url, ("show", str(sent)), ("erase", str(dead), *WHY))
     assert shown.startswith("sent")
-    assert erased.startswith("erased 1 messages")
+    assert erased.startswith("erased 1 message ")
 
 
 def test_relays_login_may_look_and_not_act(database: str) -> None:

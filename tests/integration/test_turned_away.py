@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from relay import migrate
-from relay.admission import REFUSALS, is_final, known
+from relay.admission import REFUSALS, known, mend_of
 from relay.connection import connect
 from relay.errors import DatabaseUnreachable
 from tests.faults.world import World, wait_until
@@ -172,10 +172,10 @@ def test_what_passes_is_no_mistake_at_the_start_either(setup: Setup, trouble: st
 def test_each_refusal_is_known_for_what_it_is(text: str, sqlstate: str, final: bool) -> None:
     found = known(f"connection to server at h failed: {text}")
     assert [(one.sqlstate, one.final) for one in found] == [(sqlstate, final)]
-    assert is_final(text) is final
+    assert (mend_of(text) is not None) is final
 
 
 def test_a_refusal_in_another_language_is_waited_for() -> None:
-    assert not is_final("FATAL:  Passwort-Authentifizierung für Benutzer »a« fehlgeschlagen")
-    assert not is_final("connection refused")
+    assert not mend_of("FATAL:  Passwort-Authentifizierung für Benutzer »a« fehlgeschlagen")
+    assert not mend_of("connection refused")
     assert len({one.words for one in REFUSALS}) == len(REFUSALS)

@@ -102,8 +102,8 @@ def test_dead_messages_are_shown_counted_and_replayed(
     shown = json.loads(command("worker", "dead", "test", "--json").stdout)
     assert sorted((one["id"], one["error"]) for one in shown) == sorted((one, "never") for one in ids)
     dry = command("worker", "replay", "test", "--all", "--dry-run")
-    assert dry.stdout == "2 messages of test would be handled again; nothing was changed\n"
-    assert command("worker", "replay", "test", "--id", ids[0]).stdout.startswith("1 messages of test are")
+    assert dry.stdout == "2 messages of test to be handled again; nothing was changed\n"
+    assert command("worker", "replay", "test", "--id", ids[0]).stdout.startswith("1 message of test handled again")
     assert command("worker", "replay", "test", "--id", ids[0]).returncode == 2
     assert command("worker", "dead", "test").stdout.endswith("1 dead messages of test\n")
 
@@ -123,9 +123,9 @@ def test_a_discarded_message_is_never_handled_and_it_is_known_who_discarded_it_a
         wait_until(lambda: rows(session, "select count(*) from worker.held where dead_at is not null") == [(2,)])
         before = handled.count(poison)
         dry = command("worker", "discard", "test", "--all", "--why", "spam", "--dry-run")
-        assert dry.stdout == "2 messages of test would be discarded; nothing was changed\n"
+        assert dry.stdout == "2 messages of test to be discarded; nothing was changed\n"
         done = command("worker", "discard", "test", "--id", poison, "--why", "spam")
-        assert done.stdout == "1 messages of test are discarded\n"
+        assert done.stdout == "1 message of test discarded\n"
         assert command("worker", "discard", "test", "--id", poison, "--why", "again").returncode == 2
         # It comes once more, as after a crash of the relay, and is passed over.
         produce(topic, b"poison", id=poison)
