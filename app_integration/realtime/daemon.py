@@ -22,6 +22,7 @@ import socketio
 import uvicorn
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from app_integration.kafka_variables import judged_by_the_client
 from app_integration.metrics_port import served
 from app_integration.realtime.clients import Clients
 from app_integration.realtime.desk import Desk
@@ -36,7 +37,7 @@ from app_integration.realtime.place import Place
 from app_integration.realtime.policy import Enrolment, Policy
 from app_integration.realtime.rooms import Rooms
 from app_integration.realtime.server import Answers, make_server
-from app_integration.realtime.settings import Settings
+from app_integration.realtime.settings import KAFKA, Settings
 from app_integration.realtime.telemetry import Standing, Telemetry
 from app_integration.realtime.topic import Topic
 from relay.errors import UserMistake, WorkFailed
@@ -64,7 +65,8 @@ async def serve(settings: Settings, host: str, port: int) -> None:
     """
     async with AsyncExitStack() as running:
         pool = await running.enter_async_context(_database(settings))
-        topic = Topic(settings, asyncio.get_running_loop())
+        with judged_by_the_client(KAFKA):
+            topic = Topic(settings, asyncio.get_running_loop())
         running.push_async_callback(topic.close)
         await asyncio.to_thread(topic.open)
         ephemeral = Ephemeral(settings)

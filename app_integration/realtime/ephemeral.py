@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from app_integration.client_log import client_log
 from app_integration.realtime.records import Record
-from app_integration.realtime.settings import Settings
+from app_integration.realtime.settings import PRODUCER, Settings
 
 log = logging.getLogger("app_integration.realtime")
 
@@ -40,16 +40,13 @@ class Ephemeral:
         self._complained = float("-inf")
         self._timeouts = 0
         self._properties: dict[str, Any] = {
+            "client.id": "realtime",
+            "queue.buffering.max.messages": 10_000,
+            "log_level": 3,
             **settings.kafka,
             "bootstrap.servers": settings.kafka_brokers,
-            "client.id": "realtime",
-            "linger.ms": 0,
-            "acks": 1,
+            **PRODUCER,
             "message.timeout.ms": WORTH_SECONDS * 1000,
-            "queue.buffering.max.messages": 10_000,
-            # As the relay does, so that what is told of a room lies on one partition.
-            "partitioner": "murmur2_random",
-            "log_level": 3,
             "logger": client_log(log.name),
         }
         self._producer = Producer(self._properties)

@@ -1,6 +1,5 @@
 """What a server is told, from the environment; every mistake is told at once, by the name of its variable. Pure."""
 
-import json
 import math
 import os
 import re
@@ -10,9 +9,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from app_integration.contracts.topics import KAFKA_TOPICS
+from app_integration.kafka_variables import read_properties
 from app_integration.tokens import load_secret
 from app_integration.variables import database_url
 from relay.configuration import duration
+from relay.configuration.kubernetes import set_by_kubernetes
 from relay.errors import SettingsError
 
 T = TypeVar("T")
@@ -20,6 +21,29 @@ T = TypeVar("T")
 TRANSPORTS = ("websocket", "polling")
 
 FOREVER = "forever"
+
+KAFKA = "REALTIME_KAFKA_"
+"""Begins the name of a variable that sets a property of librdkafka."""
+
+CONSUMER: dict[str, Any] = {
+    "enable.auto.commit": False,
+    "isolation.level": "read_committed",
+    # A server that was cut off for longer than Kafka keeps records goes on with the oldest there is.
+    "auto.offset.reset": "earliest",
+    "allow.auto.create.topics": False,
+}
+"""How the topic is read: by every server alone, whole, and only what is committed."""
+
+PRODUCER: dict[str, Any] = {
+    "linger.ms": 0,
+    "acks": 1,
+    # As the relay does, so that what is told of a room lies on one partition.
+    "partitioner": "murmur2_random",
+}
+"""How what nobody will miss is sent: at once, and to the partition of its room."""
+
+GUARDED = {*CONSUMER, *PRODUCER, "bootstrap.servers", "group.id", "message.timeout.ms"}
+"""Properties that guard a promise, or are set by another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +118,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         "secret": reading.told(load_secret),
         "name": reading.read("REALTIME_NAME", "1 to 100 printable characters", _name),
         "topic": reading.read("REALTIME_TOPIC", "the name of a topic in Kafka", str),
-        "kafka": reading.read(
-            "REALTIME_KAFKA", 'librdkafka properties as JSON: {"security.protocol": "SSL"}', _properties
-        ),
+        "kafka": reading.kafka(),
         "origins": reading.read("REALTIME_ORIGINS", "https://www.example.com, several with commas", _origins),
         "transports": reading.read("REALTIME_TRANSPORTS", "websocket, or websocket,polling", _transports),
         "policy": reading.read("REALTIME_POLICY", "module:function", _policy),
@@ -141,6 +163,11 @@ class _Reading:
             self._wrong.append(f"{name} is not set; it needs: {allowed}")
         return self._environ.get(name, "")
 
+    def kafka(self) -> dict[str, str]:
+        properties, wrong = read_properties(self._environ, KAFKA, GUARDED)
+        self._wrong += wrong
+        return properties
+
     def told(self, make: Callable[[Mapping[str, str]], str]) -> str:
         try:
             return make(self._environ)
@@ -161,8 +188,12 @@ class _Reading:
 
     def finish(self) -> None:
         for name in sorted(self._environ):
-            if name.startswith("REALTIME_") and name not in self._known:
-                self._wrong.append(f"{name} means nothing here; known are {', '.join(sorted(self._known))}")
+            if not name.startswith("REALTIME_") or name.startswith(KAFKA) or set_by_kubernetes(name, "REALTIME"):
+                continue
+            if name not in self._known:
+                self._wrong.append(
+                    f"{name} means nothing here; known are {', '.join(sorted(self._known))} and {KAFKA}…"
+                )
         if self._wrong:
             raise SettingsError("\n".join(self._wrong))
 
@@ -171,13 +202,6 @@ def _name(text: str) -> str:
     if not text.isprintable() or len(text) > 100:  # noqa: PLR2004 - said where it is read
         raise ValueError(text)
     return text
-
-
-def _properties(text: str) -> dict[str, str]:
-    document = json.loads(text)
-    if not isinstance(document, dict) or not all(isinstance(value, str | int | float) for value in document.values()):
-        raise ValueError(text)
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in document.items()}
 
 
 def _origins(text: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from app_integration.client_log import client_log
 from app_integration.contact import Contact
 from app_integration.realtime.records import Malformed, Record, decode
-from app_integration.realtime.settings import Settings
+from app_integration.realtime.settings import CONSUMER, Settings
 from relay.errors import WorkFailed
 
 log = logging.getLogger("app_integration.realtime")
@@ -74,17 +74,13 @@ class Topic:
         self.ended: asyncio.Future[None] = loop.create_future()
         """Done when the thread has ended; with its exception, if that was not asked for."""
         self._properties: dict[str, Any] = {
-            **settings.kafka,
-            "bootstrap.servers": settings.kafka_brokers,
             "client.id": "realtime",
-            "group.id": f"realtime-{uuid4()}",  # demanded by the client, never used
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            # A server that was cut off for longer than Kafka keeps records goes on with the oldest there is.
-            "auto.offset.reset": "earliest",
-            "allow.auto.create.topics": False,
             "reconnect.backoff.max.ms": 1000,
             "log_level": 3,
+            **settings.kafka,
+            "bootstrap.servers": settings.kafka_brokers,
+            "group.id": f"realtime-{uuid4()}",  # demanded by the client, never used
+            **CONSUMER,
             "logger": client_log(log.name),
         }
         self._consumer = Consumer(self._properties)

@@ -15,18 +15,19 @@ from types import FrameType
 
 import prometheus_client as prometheus
 
+from app_integration.kafka_variables import judged_by_the_client
 from app_integration.metrics_port import served
 from app_integration.workers import database, migrate
 from app_integration.workers.dead_letter import DeadLetters
 from app_integration.workers.group import Group
 from app_integration.workers.handling import Handling
 from app_integration.workers.loop import Loop
-from app_integration.workers.settings import Settings
+from app_integration.workers.settings import KAFKA, Settings
 from app_integration.workers.telemetry import Telemetry
 from app_integration.workers.verdict import Outage
 from app_integration.workers.worker import Worker
 from relay.configuration import duration
-from relay.errors import DatabaseUnreachable, SettingsError
+from relay.errors import DatabaseUnreachable
 
 log = logging.getLogger("app_integration.workers")
 
@@ -81,12 +82,8 @@ def demand_schema(settings: Settings) -> None:
 
 
 def _join(worker: Worker, settings: Settings) -> Group:
-    try:
+    with judged_by_the_client(KAFKA):
         return Group(settings.properties, f"{settings.group_prefix}{worker.name}", worker.topics)
-    except Exception as error:
-        if type(error).__name__ != "KafkaException":
-            raise
-        raise SettingsError(f"librdkafka refuses the properties WORKER_KAFKA_…: {error}") from None
 
 
 @contextmanager

@@ -5,15 +5,16 @@ What is secret may stand in a file that `<VARIABLE>_FILE` names (`app_integratio
 no error.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from app_integration.kafka_variables import read_properties
 from app_integration.variables import ALLOWED_URL, FILE, libpq_url, read
 from app_integration.workers.group import LOCKED
 from relay.configuration import duration
+from relay.configuration.kubernetes import set_by_kubernetes
 from relay.errors import SettingsError
 
 KAFKA = "WORKER_KAFKA_"
@@ -21,12 +22,6 @@ KAFKA = "WORKER_KAFKA_"
 
 TOPIC = r"^[a-zA-Z0-9._-]{0,249}$"
 """What Kafka takes as a topic's name; or nothing."""
-
-_KUBERNETES = re.compile(
-    r"WORKER(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
-).fullmatch
-"""What Kubernetes puts into every container where a service is called `worker` (its documentation,
-"Discovering services")."""
 
 GUARDED = {*LOCKED, "group.id", "bootstrap.servers", "acks", "enable.idempotence"}
 """Properties that guard a promise, or are set by another name."""
@@ -141,19 +136,14 @@ class Settings(DatabaseSettings):
     @classmethod
     def _more(cls, environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
         known = {cls.variable(name) for name in cls.model_fields} | OTHERS
-        kafka: dict[str, str] = {}
-        for name in sorted(environ):
-            if not name.startswith("WORKER_") or name in known or name.removesuffix(FILE) in known or _KUBERNETES(name):
-                continue
-            if not name.startswith(KAFKA):
-                problems.append(f"{name} is no setting; known are {', '.join(sorted(known))} and {KAFKA}…")
-                continue
-            variable = name.removesuffix(FILE)
-            value, found = variable.removeprefix(KAFKA).lower().replace("_", "."), _value(environ, variable, problems)
-            if value in GUARDED:
-                problems.append(f"{name} may not be set: {value} guards a promise, or has a setting of its own")
-            elif found is not None:
-                kafka[value] = found
+        problems += [
+            f"{name} is no setting; known are {', '.join(sorted(known))} and {KAFKA}…"
+            for name in sorted(environ)
+            if name.startswith("WORKER_") and not name.startswith(KAFKA) and name.removesuffix(FILE) not in known
+            if not set_by_kubernetes(name, "WORKER")
+        ]
+        kafka, wrong = read_properties(environ, KAFKA, GUARDED)
+        problems += wrong
         return {"kafka": kafka}
 
 

@@ -107,9 +107,9 @@ _UNDERSCORED = ("log_level", "enabled_events")
 VARIABLE = "RELAY_KAFKA_"
 
 
-def from_variable(variable: str) -> str:
+def from_variable(variable: str, prefix: str = VARIABLE) -> str:
     """Name the property that an environment variable sets: `RELAY_KAFKA_LINGER_MS` is `linger.ms`."""
-    name = variable.removeprefix(VARIABLE).lower()
+    name = variable.removeprefix(prefix).lower()
     return name if name in _UNDERSCORED else name.replace("_", ".")
 
 

@@ -5,7 +5,6 @@ business of `relay.configuration.settings`; here only what is malformed, or has 
 """
 
 import json
-import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 
 from relay.configuration import kafka_properties, secret_file
 from relay.configuration.kafka_properties import VARIABLE, as_text, nearest
+from relay.configuration.kubernetes import set_by_kubernetes
 from relay.errors import SettingsError
 
 OWN = {"RELAY_CONFIG", "RELAY_CACHE"}
@@ -21,12 +21,6 @@ OWN = {"RELAY_CONFIG", "RELAY_CACHE"}
 
 PLAIN = {"DATABASE_URL": "database_url", "KAFKA_BROKERS": "kafka_brokers"}
 """Variables that other programs read too. `RELAY_DATABASE_URL` and `RELAY_KAFKA_BROKERS` win over them."""
-
-KUBERNETES = re.compile(
-    r"RELAY(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
-)
-"""What Kubernetes puts into every container's environment where a service is called `relay` or `relay-…`
-(its documentation, "Discovering services"). Nobody wrote those, so they are no mistake."""
 
 
 @dataclass
@@ -129,12 +123,12 @@ def secret_of(variable: str) -> str:
 
 def _take(source: Source, variable: str, value: str, fields: Collection[str]) -> None:
     name = variable.removeprefix("RELAY_").lower()
-    if name in fields and not (KUBERNETES.fullmatch(variable) and value.startswith("tcp://")):
+    if name in fields and not (set_by_kubernetes(variable, "RELAY") and value.startswith("tcp://")):
         source.relay[name], source.labels[name] = value, variable
         source.secrets.pop(name, None)
     elif variable == "RELAY_TOPICS":
         _take_topics(source, value)
-    elif variable in OWN or KUBERNETES.fullmatch(variable) or secret_of(variable):
+    elif variable in OWN or set_by_kubernetes(variable, "RELAY") or secret_of(variable):
         return
     elif variable.startswith(VARIABLE):
         source.add_kafka(kafka_properties.from_variable(variable), value, variable)

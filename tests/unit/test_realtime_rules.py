@@ -137,7 +137,8 @@ def test_settings_are_read_and_sqlalchemys_url_too() -> None:
         ({"REALTIME_ORIGINS": "*"}, "REALTIME_ORIGINS"),
         ({"REALTIME_TRANSPORTS": "smoke"}, "REALTIME_TRANSPORTS"),
         ({"REALTIME_POLICY": "os.system('x')"}, "REALTIME_POLICY"),
-        ({"REALTIME_KAFKA": "[1]"}, "REALTIME_KAFKA"),
+        ({"REALTIME_KAFKA": '{"sasl.password": "geheim"}'}, "REALTIME_KAFKA means nothing here"),
+        ({"REALTIME_KAFKA_GROUP_ID": "geheim"}, "REALTIME_KAFKA_GROUP_ID may not be set: group.id guards"),
         ({"REALTIME_RING_SECONDS": "nan"}, "REALTIME_RING_SECONDS"),
         ({"REALTIME_LIMIT_QUEUE": "0"}, "REALTIME_LIMIT_QUEUE"),
         ({"REALTIME_RETENTION": "a while"}, "REALTIME_RETENTION"),
@@ -151,3 +152,9 @@ def test_a_setting_that_is_wrong_is_named_and_no_secret_is(change: dict[str, str
     with pytest.raises(UserMistake, match=named) as mistake:
         from_environment({**ENOUGH, **change})
     assert "geheim" not in str(mistake.value)
+
+
+def test_properties_of_the_client_are_set_by_variables_and_those_of_kubernetes_are_none() -> None:
+    kubernetes = {"REALTIME_SERVICE_HOST": "10.0.0.1", "REALTIME_PORT": "tcp://10.0.0.1:80"}
+    settings = from_environment({**ENOUGH, **kubernetes, "REALTIME_KAFKA_SASL_USERNAME": "r"})
+    assert settings.kafka == {"sasl.username": "r"}

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from app_integration.example import settings as example
+from app_integration.kafka_variables import judged_by_the_client
 from app_integration.realtime import settings as realtime
 from app_integration.variables import database_url, libpq_url, read, where
 from app_integration.workers.settings import DatabaseSettings, SmtpSettings
@@ -20,7 +22,13 @@ LOADED: dict[str, tuple[Callable[[Mapping[str, str]], Any], dict[str, str]]] = {
     "mail": (SmtpSettings.load, {"SMTP_HOST": "mail", "SMTP_FROM": "a@example.com", "SMTP_PASSWORD": "geheim"}),
     "realtime": (
         realtime.from_environment,
-        {"DATABASE_URL": URL, "KAFKA_BROKERS": "k:1", "JWT_SECRET": SECRET, "REALTIME_NAME": "a"},
+        {
+            "DATABASE_URL": URL,
+            "KAFKA_BROKERS": "k:1",
+            "JWT_SECRET": SECRET,
+            "REALTIME_NAME": "a",
+            "REALTIME_KAFKA_SASL_PASSWORD": "geheim",
+        },
     ),
     "example": (example.load, {"DATABASE_URL": URL, "JWT_SECRET": SECRET}),
 }
@@ -30,6 +38,7 @@ FILED = [
     ("mail", "SMTP_PASSWORD"),
     ("realtime", "DATABASE_URL"),
     ("realtime", "JWT_SECRET"),
+    ("realtime", "REALTIME_KAFKA_SASL_PASSWORD"),
     ("example", "DATABASE_URL"),
     ("example", "JWT_SECRET"),
 ]
@@ -74,3 +83,9 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     assert read({"X": "", "X_FILE": ""}, "X") is None
     with pytest.raises(SettingsError, match="DATABASE_URL is not set; expected: postgresql://"):
         database_url({"DATABASE_URL": ""})
+
+
+def test_a_property_that_the_client_does_not_know_is_told_by_its_variables() -> None:
+    with pytest.raises(SettingsError, match="REALTIME_KAFKA_…: No such configuration property"):
+        with judged_by_the_client("REALTIME_KAFKA_"):
+            Producer({"lingr.ms": "1"})
