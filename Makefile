@@ -31,7 +31,7 @@ example: setup  ## Edu Matrix, whole: its page, workers, mails and real time, un
 test: setup  ## every test, on real PostgreSQL and real Kafka
 	$(BIN)/python -m pytest --numprocesses 3 --maxschedchunk 1
 
-bench: setup  ## the figures of docs/performance.md, in an hour; `.venv/bin/relay bench` takes ten minutes
+bench: setup  ## every figure at length, an hour or two; docs/performance.md has those of `--scale standard`
 	$(BIN)/python -m bench
 
 faults: setup  ## N faults, drawn by SEED, while writers go on; a minute for a dozen. N=1000 makes the table of the docs

@@ -26,7 +26,7 @@ begin
                                 array_to_string(missing, ', ')
                     using errcode = 'object_not_in_prerequisite_state',
                           hint = format('let one who may run: create role %s; then migrate again; '
-                                        'or migrate with --no-roles, and grant by hand what docs/security.md lists',
+                                        'or migrate with --no-roles, and grant by hand what migrations/roles.sql grants',
                                         array_to_string(missing, '; create role '));
         end;
     end loop;

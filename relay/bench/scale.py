@@ -40,4 +40,4 @@ LONG = Scale(
     deep=10_000_000,
     backlogs=(10_000, 100_000, 1_000_000, 10_000_000),
 )
-"""What the docs hold; an hour, and tens of gigabytes of disk."""
+"""At length; an hour or two, and tens of gigabytes of disk."""

@@ -202,8 +202,9 @@ def read(database_url: str, *, most: int = COUNTED, disk_budget: int | None = No
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseUnfit(
                 f"role {connection.info.user} may not read the outbox ({first_line(error)}); "
-                "status needs select on outbox.message, outbox.held_state, outbox.checkpoint, outbox.snapshot, "
-                "outbox.topic_rule and outbox.schema_version"
+                "status needs membership of outbox_operator or outbox_relay; or usage on schema outbox, select on "
+                "outbox.message, outbox.held_state, outbox.checkpoint, outbox.snapshot, outbox.topic_rule, "
+                "outbox.schema_version and the sequence outbox.message_seq, and execute on outbox.shard_count"
             ) from None
         except psycopg.errors.QueryCanceled:
             raise WorkFailed(
