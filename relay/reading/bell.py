@@ -50,6 +50,8 @@ class Bell:
         self._woken = woken
         self._rang: set[int] = set()
         self._shards: frozenset[int] = frozenset()
+        self._names: dict[str, int] = {}
+        """The shards as rings name them. Any role may ring, with any text: what is no name here is no ring."""
         self._pause = FIRST_PAUSE
         """Seconds until the next look without a ring; they double, up to a poll."""
         self._looked = 0.0
@@ -63,6 +65,7 @@ class Bell:
     def serve(self, shards: frozenset[int]) -> None:
         """Take note of the shards held: what was gained may have rung before anyone listened."""
         self._shards = shards
+        self._names = {str(shard): shard for shard in shards}
         if self._doorbell and self._doorbell.silenced:
             self._doorbell.rearm()
         self._pause = FIRST_PAUSE
@@ -143,5 +146,5 @@ class Bell:
             self._ring(Notify(notification.relname.decode(), notification.extra.decode(), notification.be_pid))
 
     def _ring(self, notification: Notify) -> None:
-        if notification.payload.isdecimal() and int(notification.payload) in self._shards:
-            self._rang.add(int(notification.payload))
+        if (shard := self._names.get(notification.payload)) is not None:
+            self._rang.add(shard)

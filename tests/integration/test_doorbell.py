@@ -1,11 +1,14 @@
 """An insert rings while the relay sleeps, and costs nobody anything while it is awake."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
 
 from relay.connection import connect
+from relay.reading.bell import Bell
 from relay.reading.doorbell import LISTEN, Doorbell
 from tests.faults.world import wait_until
 
@@ -53,6 +56,25 @@ def test_an_insert_rings_the_sleeping_relay_once_per_transaction(ear: Connection
         for _ in range(5):
             application.execute(INSERT)
     assert rings(ear) == 1
+
+
+@pytest.mark.parametrize("payload", ["9" * 5_000, "-1", "16", "³", "1 ", "", "x" * 7_999])
+def test_ring_of_a_stranger_is_none_and_ends_nobody(
+    ear: Connection, bell: Doorbell, application: Connection, payload: str
+) -> None:
+    woken, told = socket.socketpair()
+    with closing(woken), closing(told):
+        hearing = Bell(ear, bell, 3600, woken)
+        hearing.serve(frozenset(range(16)))
+
+        def heard() -> set[int]:
+            hearing.rest(0.05)
+            return hearing._rang
+
+        application.execute("select pg_notify('outbox', %s)", (payload,))
+        application.execute("select pg_notify('outbox', '7')")
+        wait_until(lambda: bool(heard()), 10)
+        assert hearing._rang == {7}
 
 
 def test_no_insert_rings_while_the_relay_is_awake(ear: Connection, application: Connection, bell: Doorbell) -> None:
