@@ -28,8 +28,8 @@ LONGEST_UNTOLD = 10.0
 
 FOLDER = str(Path(__file__).parents[1])
 
-DRIVER = "psycopg"
-"""The package whose frames say that PostgreSQL is waited for."""
+ON_DATABASE = ("psycopg", "relay.reading.ahead", "relay.reading.doorbell")
+"""Whose frames say that PostgreSQL is waited for: the driver's, and of those that wait for a thread which does."""
 
 SAYING_SECONDS = 1.0
 
@@ -120,7 +120,8 @@ class Pulse:
 
     def _stuck(self, since: float, seconds: float) -> None:
         frames = sys._current_frames()  # noqa: SLF001 - the only way to see where another thread stands
-        place, on_database = place_of(frames.get(self._loop)), any(map(waits_for_database, frames.values()))
+        frame = frames.get(self._loop)
+        place, on_database = place_of(frame), waits_for_database(frame)
         self._on_database = on_database
         if self._stuck_since is None:
             self._stuck_since = since
@@ -150,8 +151,11 @@ def place_of(frame: FrameType | None) -> str:
     return where if calls[0] is own else f"{where}, in {calls[0].name} of {Path(calls[0].filename).name}"
 
 
-def waits_for_database(frame: FrameType) -> bool:
-    """Whether a thread stands in a call to PostgreSQL."""
-    return any(
-        str(at.f_globals.get("__name__", "")).partition(".")[0] == DRIVER for at, _ in traceback.walk_stack(frame)
-    )
+def waits_for_database(frame: FrameType | None) -> bool:
+    """Whether a thread waits for PostgreSQL: the innermost call of the relay or of the driver says so.
+
+    What other threads wait for proves nothing: one that stands in a queue for a lock may do so for hours.
+    """
+    modules = (str(at.f_globals.get("__name__", "")) for at, _ in traceback.walk_stack(frame)) if frame else ()
+    innermost = next((name for name in modules if name.partition(".")[0] in ("psycopg", "relay")), "")
+    return any(innermost == each or innermost.startswith(f"{each}.") for each in ON_DATABASE)

@@ -9,7 +9,12 @@ import psycopg
 import pytest
 
 from relay import events
+from relay.connection import connect
 from relay.leasing.pulse import Limits, Pulse, place_of, waits_for_database
+from relay.reading.ahead import Ahead
+from relay.reading.checkpoint import Checkpoints
+from relay.reading.doorbell import Doorbell
+from relay.reading.reader import Reader
 from tests.faults.world import wait_until
 
 
@@ -112,6 +117,41 @@ def test_waiting_for_postgresql_is_told_from_any_other_wait(empty_database: str)
     with standing(blocked.wait) as ident:
         assert not waits_for_database(sys._current_frames()[ident])
         blocked.set()
+
+
+def test_loop_is_not_taken_to_wait_for_postgresql_because_the_doorbell_does(database: str) -> None:
+    """A transaction that rang and is left open keeps the doorbell's thread in a queue, for as long as it likes."""
+    heard = Heard()
+    with psycopg.connect(database) as application:
+        application.execute("insert into outbox.message (topic, key) values ('t', 'k')")
+        doorbell = Doorbell(connect(database, "bell"))
+        doorbell.silence(range(16))
+        with Pulse(Limits(told=1, ended=3600), heard).listening():
+            wait_until(lambda: bool(heard.of(events.LoopStuck)), 20)
+        (stuck,) = heard.of(events.LoopStuck)
+        assert isinstance(stuck, events.LoopStuck)
+        assert not stuck.on_database
+        doorbell.close()
+
+
+def test_loop_that_waits_for_a_thread_that_waits_for_postgresql_waits_for_it_too(database: str) -> None:
+    with psycopg.connect(database) as writer, connect(database, "loop") as loop:
+        checkpoints = Checkpoints(loop)
+        positions = checkpoints.load(range(16))
+        reader = Reader(connect(database, "ahead"), rows=10, size=1_000)
+        ahead = Ahead(reader)
+        writer.execute("lock table outbox.message")
+        ahead.begin(positions, checkpoints.floor)
+
+        def take() -> None:
+            with suppress(psycopg.Error):
+                ahead.take(lambda: None, 0.1)
+
+        with standing(take) as ident:
+            wait_until(lambda: waits_for_database(sys._current_frames()[ident]), 10)
+            writer.rollback()
+        ahead.close()
+        reader.close()
 
 
 @pytest.mark.parametrize("takeover", [5, 25, 300])
