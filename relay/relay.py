@@ -122,6 +122,7 @@ class Relay:
 
     def _cycle(self) -> bool:
         """Do what is due; return whether nothing was."""
+        self.delivery.serve()
         self._obey()
         self.custody.tend(self.leases.held)
         page = self._next_page()

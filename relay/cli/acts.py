@@ -96,8 +96,16 @@ def limit(
     settings = settings_of(context, DATABASE)
     with _asked(settings, topic, why, unknown=unknown) as (connection, reason):
         act = acts.limit(connection, topic, number, reason)
-        said = "has no limit" if number is None else f"is limited to {number:g} messages/s"
+        said = _unlimited(settings, topic) if number is None else f"is limited to {number:g} messages/s"
         _obeyed(connection, wait, f"topic {topic} {said}" + (", as before" if act is None else f" (act {act})"))
+
+
+def _unlimited(settings: "Settings", topic: str) -> str:
+    """Say that an operator's limit is gone; the one of the settings, which it stood above, holds again."""
+    rule = settings.topics.get(topic)
+    if rule is None or rule.rate is None:
+        return "has no limit"
+    return f"has no limit of an operator's; that of the settings holds, {rule.rate:g} messages/s"
 
 
 def _rate(text: str | None, *, none: bool) -> float | None:

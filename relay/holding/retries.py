@@ -133,6 +133,8 @@ class Retries:
         now = self._clock()
         if self._under_way is not None or now < self._next_look:
             return None
+        if self._delivery is not None:
+            self._delivery.serve()
         self._held.stopped = self._flow.stopped(self._flow.limited)
         found = self._held.look(shards)
         # On the lease session: it answers, so the shards are ours.

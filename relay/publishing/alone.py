@@ -13,6 +13,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from relay.blame import Fault, blames_broker
+from relay.errors import BrokerUnreachable
 from relay.hold import Failure
 from relay.message import Row
 from relay.publishing.envelope import Envelope
@@ -26,6 +27,8 @@ from relay.publishing.producer import (
     StillOurs,
     failure,
     make,
+    refused,
+    serve,
     settle,
     take_back,
 )
@@ -86,14 +89,25 @@ class Alone:
         answers = Answers()
         whole = False
         try:
-            self._send(rows, answers, still_ours, doubted=doubted)
-            whole = answers.broker is None
+            silence = self._send(rows, answers, still_ours)
+            whole = silence is None and answers.broker is None
         finally:
             if not whole:
                 self.close()
+        if silence:
+            self._explain(rows, silence, answers, doubted=doubted)
         return answers
 
-    def _send(self, rows: Sequence[Row], answers: Answers, still_ours: StillOurs, *, doubted: bool) -> None:
+    def serve(self) -> None:
+        """Hear what the producer has to say while it has nothing to send."""
+        if self._producer is not None:
+            try:
+                serve(self._producer)
+            except Fatal:
+                self.close()
+
+    def _send(self, rows: Sequence[Row], answers: Answers, still_ours: StillOurs) -> Silence | None:
+        """Send, and note what Kafka says of each; return that it has said nothing of some."""
         began = time.monotonic()
         producer, errors = self._ready(), dict[int, KafkaError | None]()
         for row in rows:
@@ -104,13 +118,16 @@ class Alone:
             silence = settle(producer, began, still_ours, lambda: False)
         except Fatal as fatal:
             answers.broker = fatal.failure
-        for number, told in errors.items():
-            if told is not None and blames_broker(told):
-                answers.broker = answers.broker or failure(told)
-            else:
-                answers.found[number] = None if told is None else failure(told)
         if silence:
-            self._explain(rows, silence, answers, doubted=doubted)
+            # What is answered for as not published must not go out by itself a moment later, behind whatever is done
+            # about it.
+            take_back(producer)
+        for number, told in errors.items():
+            if told is None or not blames_broker(told):
+                answers.found[number] = None if told is None else failure(told)
+            elif silence is None:
+                answers.broker = answers.broker or failure(told)
+        return silence
 
     def _explain(self, rows: Sequence[Row], silence: Silence, answers: Answers, *, doubted: bool) -> None:
         """Tell a topic that Kafka is silent about from a Kafka that is silent."""
@@ -129,11 +146,20 @@ class Alone:
             topics: the logical topics that are in doubt.
             others_went: whether Kafka was silent about these while it acknowledged others; then all are away, provided
                 that it answers at all.
+
+        Raises:
+            BrokerUnreachable: it does not, for Kafka and the relay do not accept each other any more. Who begins anew
+                reads passwords and certificates anew, which no producer ever does. (One broker of several that does
+                not accept the relay is silent, and takes no other's topics along.)
         """
+        producer = self._ready()
         try:
             # All topics: to ask for one by name may create it.
-            known = topics_of(self._ready(), LOOK_SECONDS).topics
+            known = topics_of(producer, LOOK_SECONDS).topics
         except KafkaException:
+            self.serve()
+            if refusal := refused(producer):
+                raise BrokerUnreachable(f"kafka and the relay do not accept each other: {refusal}") from None
             return {}
         except TimeoutError:
             self.close()

@@ -36,6 +36,9 @@ class Sender(Protocol):
     def publish(self, batch: Batch, still_ours: StillOurs) -> Outcome:
         """Send it, and wait until Kafka has answered for every message of it."""
 
+    def serve(self) -> None:
+        """Hear what Kafka's client has to say while there is nothing to send."""
+
     def close(self) -> None:
         """Drop what is queued."""
 
@@ -52,6 +55,11 @@ class Delivery:
         """Drop what is queued."""
         self.lanes.close()
         self.alone.close()
+
+    def serve(self) -> None:
+        """Hear what Kafka's clients have to say while nothing is under way: until then they keep every word of it."""
+        self.lanes.serve()
+        self.alone.serve()
 
     def deliver(self, batch: Batch, waits: Waits, still_ours: StillOurs) -> Delivered:
         """Send a batch; who has to wait, also behind those that fail on the way, is set aside.

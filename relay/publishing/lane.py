@@ -30,6 +30,7 @@ from relay.publishing.producer import (
     failure,
     flush,
     make,
+    serve,
     settle,
     take_back,
 )
@@ -87,6 +88,13 @@ class Lane:
     def close(self) -> None:
         """Drop what is queued, so that nothing goes out once the leases are given up."""
         take_back(self._producer)
+
+    def serve(self) -> None:
+        """Hear what the producer has to say while it has nothing to send."""
+        try:
+            serve(self._producer)
+        except Fatal:
+            self._renew()
 
     def publish(self, batch: Batch, still_ours: StillOurs) -> Outcome:
         """Send a batch, and wait until Kafka has answered for every message of it.

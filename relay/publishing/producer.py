@@ -6,8 +6,8 @@ emptied sends nothing more. The only module besides `relay.publishing.broker` th
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from relay.blame import Fault, fault_of, mend
 from relay.configuration.kafka_properties import unfit
-from relay.errors import BrokerUnreachable
 from relay.hold import Failure
 from relay.publishing.refusal import Complaints, explain
 from relay.publishing.waking import WAKER
@@ -203,8 +202,6 @@ def settle(
 
     Raises:
         Fatal: the producer gave up; with the gapless guarantee, at the first message that failed for good.
-        BrokerUnreachable: Kafka and the relay do not accept each other any more. Who begins anew reads passwords and
-            certificates anew, which this producer never does.
     """
     patience, waited = producer.patience, time.monotonic() - max(began, producer.emptied)
     queued = left = len(producer)
@@ -220,28 +217,51 @@ def settle(
         now = time.monotonic()
         left, since = (left, since) if remaining == left else (remaining, now)
         silent = now - since > patience.silence
-        if silent and (refusal := producer.complaints.refusal):
-            raise BrokerUnreachable(
-                f"kafka and the relay do not accept each other: {explain(refusal, producer.security)}"
-            )
         if silent or now - began > patience.page:
             reason = f"{remaining} messages not acknowledged after {now - began:.0f} s"
+            if refusal := refused(producer):
+                reason += f"; a broker and the relay do not accept each other: {refusal}"
             return Silence(Failure(Fault.BROKER, NOT_ACKNOWLEDGED, reason), silent and remaining < queued)
     producer.emptied = time.monotonic()
     return None
+
+
+def refused(producer: PatientProducer) -> str | None:
+    """Why a broker and the relay did not accept each other a moment ago, and what to do; None where they did."""
+    refusal = producer.complaints.refusal
+    return explain(refusal, producer.security) if refusal else None
 
 
 def flush(producer: Producer, seconds: float) -> int:
     """Wait until nothing is queued or time is up; return what is left.
 
     Raises:
-        Fatal: the producer gave up. The Python client raises that from within its callbacks; where a delivery report
-            is served in the same breath, the interpreter wraps it in a SystemError, or has nothing left but to say
-            that something was raised ("returned NULL without setting an exception").
+        Fatal: the producer gave up.
+    """
+    with _giving_up_told(), WAKER.waiting(producer, seconds):
+        return producer.flush(seconds)
+
+
+def serve(producer: Producer) -> None:
+    """Hear what an idle producer has to say: nobody waits for it, and it would keep every word.
+
+    Raises:
+        Fatal: the producer gave up.
+    """
+    with _giving_up_told():
+        producer.poll(0)
+
+
+@contextmanager
+def _giving_up_told() -> Iterator[None]:
+    """Tell of a producer that gave up by `Fatal`.
+
+    The Python client raises from within its callbacks; where a delivery report is served in the same breath, the
+    interpreter wraps it in a SystemError, or has nothing left but to say that something was raised ("returned NULL
+    without setting an exception").
     """
     try:
-        with WAKER.waiting(producer, seconds):
-            return producer.flush(seconds)
+        yield
     except KafkaException as error:
         raise Fatal(_gave_up(error)) from None
     except SystemError as error:

@@ -38,6 +38,11 @@ class Publisher:
         for lane in self._lanes:
             lane.close()
 
+    def serve(self) -> None:
+        """Hear what the producers have to say while they have nothing to send."""
+        for lane in self._lanes:
+            lane.serve()
+
     def publish(self, batch: Batch, still_ours: StillOurs) -> Outcome:
         """Send a batch, and wait until Kafka has answered for every message of it.
 

@@ -100,6 +100,9 @@ def test_pause_limit_and_resume_are_said_once_and_recorded(database: str, sessio
     ):
         found = relay(*arguments, *WHY, DATABASE_URL=database)
         assert (found.returncode, found.stdout.startswith(words)) == (0, True), found
+    settings = json.dumps({"orders": {"rate": 50}})
+    found = relay("limit", "orders", "--none", *WHY, DATABASE_URL=database, RELAY_TOPICS=settings)
+    assert "no limit of an operator's; that of the settings holds, 50 messages/s, as before" in found.stdout
     logged = answer(relay("log", "--json", "--limit", "3", DATABASE_URL=database))
     assert [(one["number"], one["act"]) for one in logged["acts"]] == [(4, "limit"), (3, "resume"), (2, "limit")]
     assert logged["more"] is True
