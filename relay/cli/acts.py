@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.operators import CODES, Why, Yes, demand_answers
+from relay.cli.consent import agree, demand_answers, reason
+from relay.cli.operators import CODES, Why, Yes
 from relay.cli.options import DATABASE, Json, settings_of
 from relay.errors import ChoiceError, RelayError, WorkFailed
 from relay.operators.choice import TIMES, Choice, read
@@ -140,17 +141,6 @@ def _asked(
         yield connection, reason(why)
 
 
-def reason(why: str | None) -> str:
-    """Have the reason given."""
-    try:
-        while why is None or not why.strip():
-            why = typer.prompt("why (it is recorded)", err=True)
-    except typer.Abort:
-        typer.echo("nothing was changed", err=True)
-        raise typer.Exit(130) from None
-    return why
-
-
 def _obeyed(connection: "psycopg.Connection", seconds: float, said: str) -> None:
     from relay.operators import acts
     from relay.printable import printable
@@ -238,25 +228,16 @@ def erase(
     with session(database_url) as connection:
         _, count = acts.erase(connection, choice, "", dry_run=True)
     whose = f"with {counted(len(choice.ids), 'id')}" if choice.ids else "of that key"
-    typer.echo(f"payload, headers and key of {counted(count, 'message')} {whose}", err=True)
+    typer.echo(f"payload, headers and key of {counted(count, 'message')} {whose} go", err=True)
     if dry_run or not count:
         return
     why = reason(why)
-    try:
-        if not yes and not typer.confirm(f"erase {counted(count, 'message')}? This is final.", err=True):
-            _leave(1)
-    except typer.Abort:
-        _leave(130)
+    agree(f"erase {counted(count, 'message')}? This is final.", yes=yes)
     with session(database_url) as connection:
         number, done = acts.erase(connection, choice, why, dry_run=False)
     typer.echo(
         f"erased {counted(done, 'message')} (act {number}); Kafka keeps its copies, and the disk the bytes until vacuum"
     )
-
-
-def _leave(code: int) -> NoReturn:
-    typer.echo("nothing was changed", err=True)
-    raise typer.Exit(code)
 
 
 def relays(context: typer.Context, *, json: Json = False) -> None:

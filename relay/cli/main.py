@@ -17,6 +17,7 @@ from relay import __version__
 from relay.bench.parts import CATALOGUE
 from relay.cli import acts as cli_acts
 from relay.cli import operators as cli_operate
+from relay.cli.consent import agree, demand_agreement
 from relay.cli.options import BOTH, DATABASE, KAFKA, Json, log_as_set, settings_of
 from relay.errors import RelayError, UserMistake
 from relay.printable import counted, quoted
@@ -275,9 +276,10 @@ def rebase(
     ] = "",
 ) -> None:
     """Let relays begin anew after a restore from a dump, pg_upgrade or a restarted sequence; nothing is lost."""
-    from relay.restoring import consent
     from relay.restoring import rebase as rebasing
 
+    if not dry_run:
+        demand_agreement(yes=yes)
     database_url = settings_of(context, DATABASE).database_url
     plan = rebasing.look(database_url)
     for line in plan.explain():
@@ -285,7 +287,7 @@ def rebase(
     if dry_run:
         typer.echo("nothing was changed (--dry-run)")
         return
-    consent.demand("Go on?", yes=yes)
+    agree("Go on?", yes=yes)
     done = rebasing.rebase(database_url, why or "; ".join(plan.causes))
     typer.echo(
         f"written anew: {counted(done.messages, 'message')}; writers waited for {done.seconds:.1f} s; start the relays"

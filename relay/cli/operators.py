@@ -5,18 +5,14 @@ asked, nothing is done.
 """
 # ruff: noqa: PLC0415 - see relay.cli
 
-import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from relay.cli.consent import agree, demand_answers, reason
 from relay.cli.options import DATABASE, Json, settings_of
-from relay.errors import ChoiceError, UserMistake
 from relay.operators.choice import FAILED, HELD, TIMES, Choice, read
 from relay.printable import counted
-
-if TYPE_CHECKING:
-    from relay.operators.operate import Plan
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Messages by their ids, and no others.")]
 Topic = Annotated[str | None, typer.Option(metavar="TOPIC", help="Those of a topic.")]
@@ -175,41 +171,11 @@ def _act(
         show_held.plan(plan, to_errors=json)
     done = operate.Done(None, 0)
     if plan.messages and not dry_run:
-        reason = _ask(plan, why, yes=yes)
+        why = reason(why)
+        agree(f"{plan.act} {counted(plan.messages, 'message')}?", yes=yes)
         with session(database_url) as connection, bar(f"{act}ed", lambda: plan.messages) as progress:
-            done = operate.carry_out(connection, plan, reason, progress)
+            done = operate.carry_out(connection, plan, why, progress)
         if not json:
             show_held.done(plan, done)
     if json:
         show_json({**plan.as_json(), "number": done.number, "done": done.messages, "dry_run": dry_run})
-
-
-def demand_answers(why: str | None, *, yes: bool) -> None:
-    """Refuse, before anything is looked up, what would need an answer that nobody can give."""
-    if why is not None and not why.strip():
-        raise ChoiceError("--why is empty; allowed: a reason, which is recorded")
-    if sys.stdin.isatty():
-        return
-    if not yes:
-        raise UserMistake(
-            "standard input is not a terminal, so nobody can be asked: say --yes, or --dry-run to look only"
-        )
-    if why is None:
-        raise UserMistake("--why is not given, and standard input is not a terminal to ask at; allowed: a reason")
-
-
-def _ask(plan: "Plan", why: str | None, *, yes: bool) -> str:
-    """Have the act agreed to, and its reason."""
-    try:
-        while why is None or not why.strip():
-            why = typer.prompt("why (it is recorded)", err=True)
-        if not yes and not typer.confirm(f"{plan.act} {counted(plan.messages, 'message')}?", err=True):
-            _leave(1)
-    except typer.Abort:
-        _leave(130)
-    return why
-
-
-def _leave(code: int) -> NoReturn:
-    typer.echo("nothing was changed", err=True)
-    raise typer.Exit(code)
