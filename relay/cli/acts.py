@@ -184,8 +184,8 @@ def show(
         show_json(
             {
                 **found.as_json(),
-                "kafka": None if place is None else place.as_json(),
-                "acts": [act.as_json() for act in acts],
+                "kafka": place,
+                "acts": acts,
             }
         )
     else:
@@ -252,10 +252,7 @@ def relays(context: typer.Context, *, json: Json = False) -> None:
     if json:
         from relay.show_json import show_json
 
-        said = [
-            {"topic": rule.topic, "paused_at": rule.paused_at and rule.paused_at.isoformat(), "rate": rule.rate}
-            for rule in rules
-        ]
+        said = [{"topic": rule.topic, "paused_at": rule.paused_at, "rate": rule.rate} for rule in rules]
         show_json({"relays": [one.as_json() for one in found], "topics": said})
     else:
         show_acts.relays(found, rules)
@@ -289,6 +286,6 @@ def log(
     if json:
         from relay.show_json import show_json
 
-        show_json({"acts": [one.as_json() for one in found[:limit]], "more": len(found) > limit})
+        show_json({"acts": found[:limit], "more": len(found) > limit})
     else:
         show_acts.log(found[:limit], more=len(found) > limit)

@@ -172,7 +172,7 @@ def status(context: typer.Context, json: Json = False) -> None:
     if json:
         from relay.show_json import show_json
 
-        show_json(found.as_json())
+        show_json(found)
     else:
         from relay.cli import show
 

@@ -5,8 +5,8 @@ Guarantees: an act is recorded in the transaction that does it, with who and why
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -85,10 +85,6 @@ class Logged:
     why: str
     choice: Mapping[str, Any]
     messages: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the same as JSON values."""
-        return {**asdict(self), "at": self.at.astimezone(UTC).isoformat()}
 
 
 @dataclass(frozen=True, slots=True)

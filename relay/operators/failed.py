@@ -1,8 +1,8 @@
 """What has failed, for who was woken by it: how much of what, since when, why, and what waits behind it. Reads only."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -103,23 +103,13 @@ class Failed:
         return sum(group.messages for group in self.groups)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the same as JSON values, times as ISO 8601 in UTC."""
+        """Return the same by name."""
         return {
             "held": dict(self.held),
             "count": self.count,
-            "groups": [_plain(asdict(group)) for group in self.groups],
-            "messages": [_plain(asdict(message)) for message in self.messages],
+            "groups": self.groups,
+            "messages": self.messages,
         }
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain_value(value) for name, value in values.items()}
-
-
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    return str(value) if isinstance(value, UUID) else value
 
 
 def read(connection: "psycopg.Connection", choice: Choice, *, limit: int) -> Failed:

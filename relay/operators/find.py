@@ -5,9 +5,8 @@ Guarantees: bounded in messages and in time; commits nothing and leaves no consu
 
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -32,10 +31,6 @@ class Place:
     offset: int | None = None
     at: datetime | None = None
     why: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the same as JSON values."""
-        return {**asdict(self), "at": self.at and self.at.astimezone(UTC).isoformat()}
 
 
 def find(settings: Settings, topic: str, id_: str, key: str | None, *, since: datetime, until: datetime) -> Place:

@@ -5,7 +5,7 @@ Guarantees: reads only; an id that is unknown, or a beginning that several ids h
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -79,9 +79,9 @@ class Message:
         return reasons.get(self.state, "")
 
     def as_json(self) -> dict[str, Any]:
-        """Return the same as JSON values; the payload as text where it is some, else in hexadecimal."""
-        values = {name: _plain(value) for name, value in asdict(self).items() if name != "payload"}
-        payload = self.payload
+        """Return the same by name; the payload as text where it is some, else in hexadecimal."""
+        values, payload = asdict(self), self.payload
+        del values["payload"]
         text = None if payload is None else _text(payload)
         shown = {"payload": text, "payload_hex": payload.hex() if payload is not None and text is None else None}
         return {**values, "why": self.why, "payload_bytes": None if payload is None else len(payload), **shown}
@@ -119,9 +119,3 @@ def _text(payload: bytes) -> str | None:
         return payload.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    return str(value) if isinstance(value, UUID) else value

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -38,11 +38,11 @@ class LiveRelay:
     silent_seconds: float | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the same as JSON values."""
+        """Return the same by name, with each shard since when it is held."""
         leases = zip(self.shards, self.shards_since, strict=True)
-        values = {**asdict(self), "since": _told(self.since), "checkpoint_at": _told(self.checkpoint_at)}
+        values = asdict(self)
         del values["shards_since"]
-        return {**values, "shards": [{"shard": shard, "since": _told(since)} for shard, since in leases]}
+        return {**values, "shards": [{"shard": shard, "since": since} for shard, since in leases]}
 
 
 def read(connection: "psycopg.Connection") -> list[LiveRelay]:
@@ -50,7 +50,3 @@ def read(connection: "psycopg.Connection") -> list[LiveRelay]:
     found = connection.execute(READ_RELAYS).fetchall()
     own = by_relay(sessions(connection))
     return [LiveRelay(*(*row, silence(own.get(row[1], ())))) for row in found]
-
-
-def _told(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat()

@@ -6,9 +6,9 @@ rows that the newest checkpoint of their shard does not cover. Those published s
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any, LiteralString
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
 
 import psycopg
 
@@ -171,13 +171,6 @@ class Status:
     disk: Disk
     relays: Sequence[RelayStatus]
     shards: Sequence[ShardStatus]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the same as JSON values, times as ISO 8601 in UTC."""
-        found = asdict(self)
-        for shard in found["shards"]:
-            shard["checkpoint_at"] = shard["checkpoint_at"].astimezone(UTC).isoformat()
-        return found
 
 
 def read(database_url: str, *, most: int = COUNTED, disk_budget: int | None = None) -> Status:
