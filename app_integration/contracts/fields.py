@@ -75,7 +75,8 @@ def _address(text: str) -> str:
         found = validate_email(text, check_deliverability=False, allow_smtputf8=False)
     except EmailNotValidError as error:
         raise ValueError(f"is no e-mail address: {error}") from None
-    return found.normalized
+    # The domain as DNS and every mail server know it: müller.de is xn--mller-kva.de (RFC 5891).
+    return str(found.ascii_email)
 
 
 def _free(value: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +118,7 @@ EmailAddress = Annotated[
     AfterValidator(_address),
     WithJsonSchema({"type": "string", "format": "email", "maxLength": 254}),
 ]
-"""An address without a name (RFC 5321 as `email-validator` reads it), its domain in small letters."""
+"""An address without a name (RFC 5321 as `email-validator` reads it), its domain in small letters and in ASCII."""
 
 FreeForm = Annotated[dict[str, Any], AfterValidator(_free), WithJsonSchema({"type": "object"})]
 """An object whose fields are the application's own."""
@@ -144,13 +145,13 @@ def _exact(value: Any) -> Any:
 class Money(Contract):
     """An amount, never a float, with its currency; in JSON `{"amount": "49.00", "currency": "EUR"}`.
 
-    The amount has the places that its currency has, no more and no fewer.
+    The amount has the places that its currency has, no more and no fewer, and fits into `numeric(18, 3)`.
     """
 
     amount: Annotated[
         Decimal,
         BeforeValidator(_exact),
-        Field(ge=0, max_digits=18),
+        Field(ge=0, lt=10**15, max_digits=18),
         WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?$"}),
     ]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]

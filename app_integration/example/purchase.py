@@ -15,6 +15,7 @@ and the second finds the first one's answer, or its seat.
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -23,6 +24,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app_integration.contracts import (
@@ -39,6 +41,8 @@ from app_integration.example.payments import Cancelled, Charge, Declined, Paymen
 from app_integration.example.problems import Problem, unauthorized, unavailable
 from app_integration.example.rooms import admit
 from app_integration.example.tables import Course, Enrolment, Payment, Purchase, State, User
+
+_log = logging.getLogger("edu_matrix")
 
 LEFT_BEHIND = timedelta(seconds=30)
 """After which a pending purchase is settled by `reconcile`. Only politeness: who is at work has the user's lock."""
@@ -156,8 +160,10 @@ async def _resolve(session: AsyncSession, provider: PaymentProvider, user: User,
 async def reconcile(sessions: Sessions, provider: PaymentProvider, older: timedelta = LEFT_BEHIND) -> int:
     """Settle purchases that were left pending, by a crash or a provider that was away; return how many.
 
+    One that cannot be settled is logged, stays pending, and keeps no other.
+
     Raises:
-        ProviderUnavailable: it is still away; what was settled until then stays so.
+        ProviderUnavailable, DBAPIError, TimeoutError: a server is away; what was settled until then stays so.
     """
     pending = select(Purchase.id, Purchase.user_id).where(
         Purchase.state == State.PENDING, Purchase.begun_at < func.now() - older
@@ -166,16 +172,26 @@ async def reconcile(sessions: Sessions, provider: PaymentProvider, older: timede
         left = (await session.execute(pending.order_by(Purchase.begun_at))).all()
     count = 0
     for purchase_id, user_id in left:
-        async with sessions.begin() as session:
-            # In the order of every purchase: the user first. One who is busy comes next time.
-            user = await session.get(User, user_id, with_for_update={"key_share": True, "skip_locked": True})
-            if user is None:
-                continue
-            purchase = await session.get_one(Purchase, purchase_id, with_for_update=True)
-            if purchase.state == State.PENDING:
-                await _resolve(session, provider, user, purchase)
-                count += 1
+        try:
+            count += await _settle_left_behind(sessions, provider, purchase_id, user_id)
+        except (ProviderUnavailable, DBAPIError, TimeoutError):
+            raise
+        except Exception:  # noqa: BLE001 - logged, and tried anew
+            _log.exception("purchase %s was not settled, and stays pending", purchase_id)
     return count
+
+
+async def _settle_left_behind(sessions: Sessions, provider: PaymentProvider, purchase_id: UUID, user_id: UUID) -> bool:
+    async with sessions.begin() as session:
+        # In the order of every purchase: the user first. One who is busy comes next time.
+        user = await session.get(User, user_id, with_for_update={"key_share": True, "skip_locked": True})
+        if user is None:
+            return False
+        purchase = await session.get_one(Purchase, purchase_id, with_for_update=True)
+        if purchase.state != State.PENDING:
+            return False
+        await _resolve(session, provider, user, purchase)
+        return True
 
 
 async def _complete(session: AsyncSession, user: User, purchase: Purchase, charge: Charge) -> Answer:
@@ -218,8 +234,8 @@ def _tell(session: AsyncSession, user: User, course: Course, purchase: Purchase,
         session,
         user_id=user_id,
         type="course_access",
-        title=f"{course.name} is yours",
-        message="You can begin whenever you like.",
+        title="You have a course",
+        message=f"{course.name} is yours. You can begin whenever you like.",
     )
     track_event(session, user_id=user_id, event="course_purchased", properties={"courseId": course_id, "price": price})
     log_audit(
