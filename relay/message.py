@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 Row = tuple[int, int, str, str, str | None, str | None, bytes | None, str | None, str | None, str, bool, int]
 """A message as it is read and published: shard, seq, id, topic, key, type, payload, content type, the caller's own
@@ -69,6 +70,19 @@ class Position:
     seen: Horizon
     target: Horizon | None = None
     upto: int = 0
+
+
+def columns(positions: Mapping[int, Position]) -> dict[str, list[Any]]:
+    """Turn positions of shards into arrays of one length and order, as SQL's `unnest` takes them."""
+    at = list(positions.values())
+    return {
+        "shards": list(positions),
+        "seen": [position.seen.snapshot for position in at],
+        "seen_floor": [position.seen.floor for position in at],
+        "target": [position.target.snapshot if position.target else None for position in at],
+        "target_floor": [position.target.floor if position.target else None for position in at],
+        "upto": [position.upto for position in at],
+    }
 
 
 @dataclass(frozen=True, slots=True)

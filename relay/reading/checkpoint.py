@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors
 
 from relay.errors import LeaseLost, PositionsForeign
-from relay.message import Horizon, Position
+from relay.message import Horizon, Position, columns
 from relay.reading import origin
 from relay.reading.trails import Trails, floors
 
@@ -63,8 +63,8 @@ with recorded as (
 insert into outbox.checkpoint (shard, batch, seen, target, upto, ahead, sent)
 select p.shard, p.batch, seen.id, target.id, p.upto,
        p.ahead || jsonb_build_object('drawn', coalesce(pg_sequence_last_value('outbox.message_seq'), 0)), p.sent
-from unnest(%(shards)s::smallint[], %(batches)s::bigint[], %(seen)s::text[], %(seen_floors)s::bigint[],
-            %(targets)s::text[], %(target_floors)s::bigint[], %(uptos)s::bigint[], %(ahead)s::jsonb[],
+from unnest(%(shards)s::smallint[], %(batches)s::bigint[], %(seen)s::text[], %(seen_floor)s::bigint[],
+            %(target)s::text[], %(target_floor)s::bigint[], %(upto)s::bigint[], %(ahead)s::jsonb[],
             %(sent)s::bigint[])
      as p(shard, batch, seen, seen_floor, target, target_floor, upto, ahead, sent)
 join horizon as seen on seen.taken = p.seen and seen.floor = p.seen_floor
@@ -188,7 +188,6 @@ class Checkpoints:
         horizons = _horizons(positions.values())
         new = [horizon for horizon in horizons if horizon not in self._rows]
         known = [horizon for horizon in horizons if horizon in self._rows]
-        at = list(positions.values())
         return {
             "system": self._system,
             "taken": [horizon.snapshot for horizon in new],
@@ -196,13 +195,8 @@ class Checkpoints:
             "known": [self._rows[horizon] for horizon in known],
             "known_taken": [horizon.snapshot for horizon in known],
             "known_floors": [horizon.floor for horizon in known],
-            "shards": list(positions),
+            **columns(positions),
             "batches": [self._batches[shard] + 1 for shard in positions],
-            "seen": [position.seen.snapshot for position in at],
-            "seen_floors": [position.seen.floor for position in at],
-            "targets": [position.target.snapshot if position.target else None for position in at],
-            "target_floors": [position.target.floor if position.target else None for position in at],
-            "uptos": [position.upto for position in at],
             "sent": [sent.get(shard, 0) for shard in positions],
         }
 

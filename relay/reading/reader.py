@@ -16,7 +16,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from relay.connection import pin
-from relay.message import Horizon, Page, Position, Row
+from relay.message import Horizon, Page, Position, Row, columns
 from relay.reading.plan import walk_indexes
 from relay.size import SIZE
 
@@ -48,7 +48,7 @@ READ: LiteralString = """
 -- read_page
 with due as (
     select p.shard, m.*, {size} as size
-    from unnest(%(shards)s::smallint[], %(seen)s::pg_snapshot[], %(floor)s::bigint[], %(target)s::pg_snapshot[],
+    from unnest(%(shards)s::smallint[], %(seen)s::pg_snapshot[], %(seen_floor)s::bigint[], %(target)s::pg_snapshot[],
                 %(upto)s::bigint[]) as p(shard, seen, floor, target, upto)
     cross join lateral ({rows}) as m
 ), page as (
@@ -129,16 +129,11 @@ class Reader:
         Raises:
             As `read`.
         """
-        shards = self._rotated(sorted(positions))
-        fitting = self._limits(len(shards), None)["page"]
+        fitting = self._limits(len(positions), None)["page"]
         most = min(most or fitting, fitting)
-        limits = {"rows": most, "page": most, "bytes": self._size}
-        answer: list[Any] = self._connection.execute(
-            READ_TOPIC, {**_parameters(shards, positions), **limits, "topic": topic}, prepare=True, binary=True
-        ).fetchall()
-        page = _page(answer, shards, positions, floor, limits, replicated=self._replicated)
-        self._learn(page)
-        return page
+        return self._asked(
+            READ_TOPIC, positions, floor, {"rows": most, "page": most, "bytes": self._size}, {"topic": topic}
+        )
 
     def read(self, positions: Mapping[int, Position], floor: int, *, rows: int | None = None) -> Page:
         """Read what is due for some shards, in one round trip.
@@ -152,13 +147,22 @@ class Reader:
             psycopg.errors.LockNotAvailable: somebody has locked the table for longer than `LOCK_TIMEOUT`.
             psycopg.Error: the session is lost or a right is missing.
         """
-        shards = self._rotated(sorted(positions))
-        limits = self._limits(len(shards), rows)
         statement = READ_PAGE if any(map(has_late, positions.values())) else READ_NEW
+        return self._asked(statement, positions, floor, self._limits(len(positions), rows), {})
+
+    def _asked(
+        self,
+        statement: LiteralString,
+        positions: Mapping[int, Position],
+        floor: int,
+        limits: Mapping[str, int],
+        more: Mapping[str, str],
+    ) -> Page:
+        in_turn = {shard: positions[shard] for shard in self._rotated(sorted(positions))}
         answer: list[Any] = self._connection.execute(
-            statement, {**_parameters(shards, positions), **limits}, prepare=True, binary=True
+            statement, {**columns(in_turn), **limits, **more}, prepare=True, binary=True
         ).fetchall()
-        page = _page(answer, shards, positions, floor, limits, replicated=self._replicated)
+        page = _page(answer, list(in_turn), positions, floor, limits, replicated=self._replicated)
         self._learn(page)
         return page
 
@@ -182,17 +186,6 @@ class Reader:
         """Begin behind the shard that the last page ended in, so that a deep backlog of one starves no other."""
         cut = next((place for place, shard in enumerate(shards) if self._last is not None and shard > self._last), 0)
         return shards[cut:] + shards[:cut]
-
-
-def _parameters(shards: Sequence[int], positions: Mapping[int, Position]) -> dict[str, Any]:
-    at = [positions[shard] for shard in shards]
-    return {
-        "shards": list(shards),
-        "seen": [position.seen.snapshot for position in at],
-        "floor": [position.seen.floor for position in at],
-        "target": [position.target.snapshot if position.target else None for position in at],
-        "upto": [position.upto for position in at],
-    }
 
 
 def _page(

@@ -23,7 +23,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from relay.message import Horizon, Position
+from relay.message import Horizon, Position, columns
 from relay.reading.plan import PLAN
 
 SLOTS = 8
@@ -80,7 +80,7 @@ LOOK: LiteralString = """
 -- transactions that a snapshot lists as in progress; and between the target's floor and upto, of those that the target
 -- does not know.
 select sum(found.due)::bigint, max(found.due) >= %(most)s, pg_current_snapshot()::text
-from unnest(%(shards)s::smallint[], %(seen)s::pg_snapshot[], %(floor)s::bigint[], %(target)s::pg_snapshot[],
+from unnest(%(shards)s::smallint[], %(seen)s::pg_snapshot[], %(seen_floor)s::bigint[], %(target)s::pg_snapshot[],
             %(target_floor)s::bigint[], %(upto)s::bigint[]) as p(shard, seen, floor, target, target_floor, upto)
 cross join lateral (
     select count(*) as due
@@ -221,7 +221,7 @@ class Ring:
         It locks nobody out.
         """
         with self._transaction():
-            row = self._execute(LOOK, slot, {**_parameters(positions), "most": most}).fetchone()
+            row = self._execute(LOOK, slot, {**columns(positions), "most": most}).fetchone()
         assert row is not None
         return Look(*row)
 
@@ -266,15 +266,3 @@ class Ring:
     ) -> "psycopg.Cursor[Any]":
         named = sql.SQL(statement).format(slot=sql.Identifier(f"message_{slot}"))
         return self._connection.execute(named, parameters)
-
-
-def _parameters(positions: Mapping[int, Position]) -> dict[str, list[Any]]:
-    at = list(positions.values())
-    return {
-        "shards": list(positions),
-        "seen": [position.seen.snapshot for position in at],
-        "floor": [position.seen.floor for position in at],
-        "target": [position.target.snapshot if position.target else None for position in at],
-        "target_floor": [position.target.floor if position.target else None for position in at],
-        "upto": [position.upto for position in at],
-    }

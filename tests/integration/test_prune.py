@@ -475,7 +475,7 @@ def test_both_looks_walk_the_indexes(owner: Connection, session: Connection) -> 
     parameters = {
         "shards": [3],
         "seen": ["5:9:5,7"],
-        "floor": [7],
+        "seen_floor": [7],
         "target": ["5:9:5"],
         "target_floor": [8],
         "upto": [9],
