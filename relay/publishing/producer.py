@@ -219,7 +219,7 @@ def settle(
         silent = now - since > patience.silence
         if silent or now - began > patience.page:
             reason = f"{remaining} messages not acknowledged after {now - began:.0f} s"
-            if refusal := refused(producer):
+            if refusal := producer.complaints.refusal:
                 reason += f"; a broker and the relay do not accept each other: {refusal}"
             return Silence(Failure(Fault.BROKER, NOT_ACKNOWLEDGED, reason), silent and remaining < queued)
     producer.emptied = time.monotonic()
