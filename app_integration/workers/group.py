@@ -1,8 +1,9 @@
 """A worker's place in its consumer group: what it has received and not handled, and what it has handled.
 
 The only module that consumes. Guarantees: an offset is committed only after `done`; what was received of a partition
-that was taken away since is forgotten, and not handled, and comes again if it is given back; leaving hands over at once what was done. Partitions move by
-cooperative rebalancing: those that stay are handled meanwhile. A client that lost its way to Kafka is replaced.
+that was taken away since is forgotten, and not handled, and comes again if the partition does; leaving hands over at
+once what was done. Partitions move by cooperative rebalancing: those that stay are handled meanwhile. A client that
+lost its way to Kafka is replaced.
 """
 
 import logging

@@ -54,6 +54,7 @@ def test_a_rejected_message_is_dead_at_once_and_any_other_failure_is_retried_to_
         errors.DiskFull(),
         errors.InsufficientPrivilege(),
         errors.UndefinedTable(),
+        errors.ReadOnlySqlTransaction(),
     ],
 )
 def test_what_all_messages_would_meet_is_an_outage(error: Exception) -> None:
@@ -61,7 +62,16 @@ def test_what_all_messages_would_meet_is_an_outage(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [Reject("x"), Retry("x"), ValueError("x"), errors.UniqueViolation(), errors.DataError()]
+    "error",
+    [
+        Reject("x"),
+        Retry("x"),
+        ValueError("x"),
+        errors.UniqueViolation(),
+        errors.DataError(),
+        errors.QueryCanceled(),
+        errors.IdleInTransactionSessionTimeout(),
+    ],
 )
 def test_what_is_the_messages_own_is_none(error: Exception) -> None:
     assert outage_of(error) is None
