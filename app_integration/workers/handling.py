@@ -112,11 +112,11 @@ class Handling:
             return self._failed_again(connection, found, error)
 
     def _handle_all(self, connection: Connection, messages: Sequence[Received]) -> None:
-        if self._worker.handle_many is not None and len(messages) > 1:
-            self._worker.handle_many(connection, messages)
-        else:
+        if self._worker.handle is not None:
             for message in messages:
                 self._worker.handle(connection, message)
+        elif self._worker.handle_many is not None and messages:
+            self._worker.handle_many(connection, messages)
         self._demand_sound(connection)
 
     def _demand_sound(self, connection: Connection) -> None:

@@ -125,3 +125,6 @@ def test_a_worker_that_cannot_be_is_refused_when_it_is_written() -> None:
     for name, topics, batch in (("Bad Name", ("t",), 1), ("good", (), 1), ("good", "topic", 1), ("good", ("t",), 0)):
         with pytest.raises(ValueError, match=r"allowed|must be"):
             Worker(name, topics, handle, batch=batch)  # type: ignore[arg-type]
+    for effects in ({}, {"handle": handle, "handle_many": handle}):
+        with pytest.raises(ValueError, match="either handle or handle_many must be given"):
+            Worker("good", ("t",), **effects)  # type: ignore[arg-type]
