@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from threading import Event as Flag
 from types import FrameType
 
@@ -60,11 +61,12 @@ def run(worker: Worker, settings: Settings, *, stop: Flag | None = None, beside:
         group = _join(worker, settings)
         running.callback(group.close)
         log.info("%s: started, process %d; topics %s", worker.name, os.getpid(), ", ".join(worker.topics))
+        connect = partial(database.connect, settings.database_url, worker.name)
         Loop(
             worker,
             group,
-            Handling(worker, DeadLetters(settings.properties).send),
-            lambda: database.connect(settings.database_url, worker.name),
+            Handling(worker, DeadLetters(settings.properties).send, connect),
+            connect,
             telemetry.tell,
             flag,
             duration.seconds(settings.retention),

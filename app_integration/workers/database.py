@@ -13,13 +13,19 @@ from app_integration.workers.verdict import Outage, say
 
 PIN = """
 -- pin_session: an effect that a crash could undo after its offset was committed would be lost; whoever chose `local` or
--- `remote_apply` keeps it
+-- `remote_apply` keeps it. A role's or database's own defaults must not end what a worker does, nor change what it
+-- means: a message that always meets a time limit would never be handled. The last one is of PostgreSQL 17 and newer
 select set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
                                         else current_setting('synchronous_commit') end, false),
        set_config('idle_in_transaction_session_timeout', '120s', false),
        set_config('lock_timeout', '10s', false),
+       set_config('statement_timeout', '0', false),
+       set_config('idle_session_timeout', '0', false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('default_transaction_read_only', 'off', false),
        set_config('timezone', 'UTC', false),
-       set_config('client_connection_check_interval', '1s', false)
+       set_config('client_connection_check_interval', '1s', false),
+       (select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout')
 """
 
 KEEPALIVE: dict[str, Any] = {

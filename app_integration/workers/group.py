@@ -1,8 +1,9 @@
 """A worker's place in its consumer group: what it has received and not handled, and what it has handled.
 
 The only module that consumes. Guarantees: an offset is committed only after `done`; what was received of a partition
-that was taken away since is forgotten, and not handled; leaving hands over at once what was done. Partitions move by
-cooperative rebalancing: those that stay are handled meanwhile. A client that lost its way to Kafka is replaced.
+that was taken away since is forgotten, and not handled, and comes again if the partition does; leaving hands over at
+once what was done. Partitions move by cooperative rebalancing: those that stay are handled meanwhile. A client that
+lost its way to Kafka is replaced.
 """
 
 import logging
@@ -74,7 +75,7 @@ class Group:
         self._pending: deque[Received] = deque()
         self._next: dict[Place, int] = {}
         self._paused = False
-        self._lost: set[Place] = set()
+        self._ours: set[Place] = set()
         self._contact = Contact(QUIET_SECONDS, QUIET_SECONDS, TRIES)
         self._consumer = Consumer(self._properties)
         self._subscribe()
@@ -91,19 +92,15 @@ class Group:
         """
         if self._contact.time_to_ask():
             self._listen_anew_if_deaf()
-        self._lost.clear()
         try:
-            # One at first, for to wait for many would make the first of them late; then those that are here already.
-            found = self._consumer.consume(1, seconds)
-            if found and (room := most - len(self._pending) - 1) > 0:
-                found += self._consumer.consume(room, 0)
+            # One at a time: a partition may be lost, and ours again, within one call, and of many messages that this
+            # call returned nobody could tell those of before, which come again, from those of after.
+            found = self._consumer.poll(seconds)
+            while found is not None:
+                self._keep(found)
+                found = self._consumer.poll(0) if len(self._pending) < most else None
         except (KafkaException, RuntimeError) as error:
             raise Outage(f"kafka: {error}") from None
-        messages = [message for message in found if self._is_message(message)]
-        if messages:
-            self._contact.heard()
-        # A partition may have been taken away by the same call that returns messages of it.
-        self._pending.extend(one for one in map(_received, messages) if (one.topic, one.partition) not in self._lost)
 
     def take(self, most: int) -> list[Received]:
         """Take pending messages, in order; each is to be given to `done` or `put_back`."""
@@ -189,10 +186,19 @@ class Group:
         old, self._consumer = self._consumer, fresh
         self._pending.clear()
         self._next.clear()
+        self._ours.clear()
         # Leaving waits for an answer, which a frozen Kafka does not give: this thread does not wait along, and if the
         # old client still wakes up, the group takes it for another instance.
         Thread(target=_leave, args=(old,), name="worker-leaves", daemon=True).start()
         self._subscribe()
+
+    def _keep(self, message: Message) -> None:
+        if self._is_message(message):
+            self._contact.heard()
+            received = _received(message)
+            # Of a partition that was taken away just now something may still be on its way to us.
+            if (received.topic, received.partition) in self._ours:
+                self._pending.append(received)
 
     def _is_message(self, message: Message) -> bool:
         error = message.error()
@@ -205,7 +211,10 @@ class Group:
         return False
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return
         log.info("partitions taken: %s", _told(partitions))
+        self._ours |= _places(partitions)
         for committed in self._committed(consumer, partitions):
             self._next[committed.topic, committed.partition] = max(0, committed.offset)
 
@@ -231,8 +240,11 @@ class Group:
         self._drop(partitions)
 
     def _drop(self, partitions: list[TopicPartition]) -> None:
-        lost = {(partition.topic, partition.partition) for partition in partitions}
-        self._lost |= lost
+        lost = _places(partitions)
+        self._ours -= lost
+        # The client remembers a pause of what is not ours any more, and would fetch nothing when it is ours again.
+        with suppress(KafkaException):
+            self._consumer.resume(partitions)
         self._pending = deque(one for one in self._pending if (one.topic, one.partition) not in lost)
         for place in lost:
             self._next.pop(place, None)
@@ -259,6 +271,10 @@ def _received(message: Message) -> Received:
 
 def _bytes(value: str | bytes | None) -> bytes | None:
     return value.encode() if isinstance(value, str) else value
+
+
+def _places(partitions: list[TopicPartition]) -> set[Place]:
+    return {(partition.topic, partition.partition) for partition in partitions}
 
 
 def _told(partitions: list[TopicPartition]) -> str:

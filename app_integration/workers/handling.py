@@ -2,12 +2,15 @@
 
 Guarantees: when a call returns, what became of every message is committed, and its offset may be; when it raises an
 `Outage`, nothing is. A dead letter is acknowledged by Kafka before the commit that says dead: if we die in between,
-or hear nothing, the message is handled again and there may be two letters, never none.
+or hear nothing, the message is handled again and there may be two letters, never none. A failure that is no outage is
+the message's own and is counted, also where it cost the session, as one that works too long in an open transaction
+does: another session is opened to note it. If the database is away indeed, that fails, and nothing is counted.
 """
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from enum import StrEnum
 
 import psycopg
@@ -41,16 +44,18 @@ Result = tuple[Received, Outcome, Failed | None]
 
 
 class Handling:
-    """What one worker does with messages, on one session.
+    """What one worker does with messages.
 
     Args:
         worker: whose.
         bury: sends dead letters.
+        connect: opens a session, or raises an `Outage`.
     """
 
-    def __init__(self, worker: Worker, bury: Bury) -> None:
+    def __init__(self, worker: Worker, bury: Bury, connect: Callable[[], Connection]) -> None:
         self._worker = worker
         self._bury = bury
+        self._connect = connect
         self._dice = random.Random()  # noqa: S311 - jitter is no secret
 
     def batch(self, connection: Connection, messages: Sequence[Received]) -> list[Result]:
@@ -94,21 +99,24 @@ class Handling:
         Raises:
             Outage: nothing was done.
         """
+        found = None
         try:
             with connection.transaction():
                 found = held.claim(connection, self._worker.name)
                 return None if found is None else self._again(connection, found)
-        except psycopg.Error as error:
+        except Exception as error:
             if outage := outage_of(error):
                 raise outage from error
-            raise
+            if found is None or not connection.closed:
+                raise
+            return self._failed_again(connection, found, error)
 
     def _handle_all(self, connection: Connection, messages: Sequence[Received]) -> None:
-        if self._worker.handle_many is not None and len(messages) > 1:
-            self._worker.handle_many(connection, messages)
-        else:
+        if self._worker.handle is not None:
             for message in messages:
                 self._worker.handle(connection, message)
+        elif self._worker.handle_many is not None and messages:
+            self._worker.handle_many(connection, messages)
         self._demand_sound(connection)
 
     def _demand_sound(self, connection: Connection) -> None:
@@ -130,15 +138,12 @@ class Handling:
 
     def _failed(self, connection: Connection, message: Received, error: Exception) -> Result:
         failed = judge(error, 0, self._worker.backoff, self._dice.random())
-        try:
-            with connection.transaction():
-                if not inbox.enter(connection, self._worker.name, [message]):
-                    # Whoever had our partition before, or has it now, was quicker.
-                    return message, Outcome.REPEATED, None
-                held.add(connection, self._worker, message, failed)
-                return self._note(connection, message, failed)
-        except psycopg.Error as refused:
-            raise (outage_of(refused) or refused) from None
+        with self._noting(connection) as session:
+            if not inbox.enter(session, self._worker.name, [message]):
+                # Whoever had our partition before, or has it now, was quicker.
+                return message, Outcome.REPEATED, None
+            held.add(session, self._worker, message, failed)
+            return self._note(session, message, failed)
 
     def _again(self, connection: Connection, found: Held) -> Result:
         try:
@@ -147,12 +152,35 @@ class Handling:
         except Exception as error:
             if outage := outage_of(error):
                 raise outage from error
+            if connection.closed:
+                raise
             failed = judge(error, found.attempts, self._worker.backoff, self._dice.random())
             held.postpone(connection, found, failed)
             return self._note(connection, found.message, failed)
         held.remove(connection, found)
         inbox.note(connection, self._worker.name, found.message, Outcome.HANDLED, found.attempts + 1, None)
         return found.message, Outcome.HANDLED, None
+
+    def _failed_again(self, connection: Connection, found: Held, error: Exception) -> Result | None:
+        """Note a failure that cost the session, and the claim with it."""
+        failed = judge(error, found.attempts, self._worker.backoff, self._dice.random())
+        with self._noting(connection) as session:
+            if not held.claim_again(session, found):
+                return None
+            held.postpone(session, found, failed)
+            return self._note(session, found.message, failed)
+
+    @contextmanager
+    def _noting(self, connection: Connection) -> Iterator[Connection]:
+        """Give a transaction in which a failure is noted: on this session, or another one where it has ended."""
+        with ExitStack() as lasting:
+            if connection.closed:
+                connection = lasting.enter_context(closing(self._connect()))
+            try:
+                with connection.transaction():
+                    yield connection
+            except psycopg.Error as refused:
+                raise (outage_of(refused) or refused) from None
 
     def _note(self, connection: Connection, message: Received, failed: Failed) -> Result:
         outcome = Outcome.DEAD if failed.seconds is None else Outcome.RETRYING

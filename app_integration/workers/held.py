@@ -45,6 +45,11 @@ limit 1
 for update skip locked
 """
 
+CLAIM_AGAIN = """
+-- claim_again: one that this worker had claimed, unless another has it now, or has had it
+select from worker.held where seq = %(seq)s and attempts = %(attempts)s and dead_at is null for update skip locked
+"""
+
 POSTPONE = """
 -- postpone_or_bury
 update worker.held
@@ -121,6 +126,11 @@ def claim(connection: Connection, consumer: str) -> Held | None:
         return None
     seq, topic, partition, offset, key, value, headers, timestamp, attempts = row
     return Held(seq, Received(topic, partition, offset, key, value, _from_json(headers), timestamp), attempts)
+
+
+def claim_again(connection: Connection, held: Held) -> bool:
+    """Take a message whose claim ended with its session; tell whether nobody else has, or has had it since."""
+    return connection.execute(CLAIM_AGAIN, {"seq": held.seq, "attempts": held.attempts}).fetchone() is not None
 
 
 def count(connection: Connection, consumer: str) -> tuple[int, int]:

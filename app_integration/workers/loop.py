@@ -88,15 +88,15 @@ class Loop:
                 self._session.close()
 
     def _turn(self) -> None:
-        connection = self._connection()
-        self._retry(connection)
+        # Asked for each time: a handler may have had its session ended.
+        self._retry()
         batch = max(1, self._worker.batch)
         self._group.receive(2 * batch, 0 if self._group.pending else LOOK_SECONDS)
         messages = self._group.take(1 if self._one_by_one else batch)
         if messages:
-            self._handle(connection, messages)
-        self._stand(connection)
-        self._prune(connection)
+            self._handle(self._connection(), messages)
+        self._stand(self._connection())
+        self._prune(self._connection())
 
     def _connection(self) -> Connection:
         if self._session is None or self._session.broken or self._session.closed:
@@ -126,13 +126,13 @@ class Loop:
             self._group.put_back(messages)
             return []
 
-    def _retry(self, connection: Connection) -> None:
+    def _retry(self) -> None:
         """Handle what was held and is due."""
         if time.monotonic() < self._look_at:
             return
         until = time.monotonic() + RETRY_SECONDS
         while (began := time.monotonic()) < until:
-            if self._stop.is_set() or (result := self._handling.retry(connection)) is None:
+            if self._stop.is_set() or (result := self._handling.retry(self._connection())) is None:
                 self._look_at = time.monotonic() + LOOK_SECONDS
                 return
             self._tell(Handled([result], time.monotonic() - began, retried=True))

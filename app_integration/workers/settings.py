@@ -6,9 +6,9 @@ no error.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from app_integration.kafka_variables import read_properties
 from app_integration.variables import ALLOWED_URL, FILE, libpq_url, read
@@ -22,6 +22,10 @@ KAFKA = "WORKER_KAFKA_"
 
 TOPIC = r"^[a-zA-Z0-9._-]{0,249}$"
 """What Kafka takes as a topic's name; or nothing."""
+
+INBOX_RETENTION = "100d"
+"""Longer than Kafka keeps a message of any topic that workers consume (`app_integration.contracts.topics`): a group
+that Kafka has forgotten begins at the earliest, and what the inbox does not know is handled again."""
 
 GUARDED = {*LOCKED, "group.id", "bootstrap.servers", "acks", "enable.idempotence"}
 """Properties that guard a promise, or are set by another name."""
@@ -81,6 +85,14 @@ class _FromEnvironment(BaseModel):
         return f"{variable} is {shown}; allowed: {allowed}"
 
 
+def _length_of_time(text: str) -> str:
+    duration.seconds(text)
+    return text
+
+
+LengthOfTime = Annotated[str, AfterValidator(_length_of_time)]
+
+
 class DatabaseSettings(_FromEnvironment):
     """Where the database is."""
 
@@ -110,7 +122,7 @@ class Settings(DatabaseSettings):
         "worker-", "WORKER_GROUP_PREFIX", "up to 100 letters, digits, dots, _ and -", pattern=r"^[A-Za-z0-9._-]{0,100}$"
     )
     metrics_port: int | None = _setting(None, "WORKER_METRICS_PORT", "a port, 1 to 65535", ge=1, le=65535)
-    retention: str = _setting("30d", "WORKER_RETENTION", duration.ALLOWED)
+    retention: LengthOfTime = _setting(INBOX_RETENTION, "WORKER_RETENTION", duration.ALLOWED)
     topic: str = _setting(
         "", "WORKER_TOPIC", "a topic in Kafka, where it has another name than in the relay's settings", pattern=TOPIC
     )
@@ -121,12 +133,6 @@ class Settings(DatabaseSettings):
         pattern=r"^[A-Za-z_][\w.]*(,[A-Za-z_][\w.]*)*$|^$",
     )
     kafka: Mapping[str, str] = _setting({}, KAFKA + "…", "properties of librdkafka", repr=False)
-
-    @field_validator("retention")
-    @classmethod
-    def _is_a_length_of_time(cls, text: str) -> str:
-        duration.seconds(text)
-        return text
 
     @property
     def properties(self) -> dict[str, str]:
@@ -147,7 +153,7 @@ class Settings(DatabaseSettings):
         return {"kafka": kafka}
 
 
-OTHERS = {"WORKER_WEBHOOK_CONCURRENCY"}
+OTHERS = {"WORKER_WEBHOOK_CONCURRENCY", "WORKER_WEBHOOK_RETENTION"}
 """Variables that begin like ours and are read elsewhere in this package."""
 
 
@@ -177,6 +183,8 @@ class WebhookSettings(_FromEnvironment):
     concurrency: int = _setting(
         64, "WORKER_WEBHOOK_CONCURRENCY", "how many endpoints are served at once, 1 to 1000", ge=1, le=1000
     )
+    # Of its own: a delivery is a whole event, which nobody needs for as long as the name of what was handled.
+    retention: LengthOfTime = _setting("30d", "WORKER_WEBHOOK_RETENTION", duration.ALLOWED)
 
 
 class SecretSettings(_FromEnvironment):

@@ -50,12 +50,13 @@ class Failed:
 LONGEST = 500
 """Characters of an error that are kept: enough for a person, little enough for a header."""
 
-_SET_UP = (errors.InsufficientPrivilege, errors.UndefinedTable, errors.InvalidSchemaName)
-"""PostgreSQL refuses for what was set up, which is the same for every message."""
+_SET_UP = (errors.InsufficientPrivilege, errors.UndefinedTable, errors.InvalidSchemaName, errors.ReadOnlySqlTransaction)
+"""PostgreSQL refuses for what was set up, which is the same for every message: rights, a schema, a standby."""
 
-_PASSING = ("08", "40", "53", "55P03", "57", "58")
-"""SQLSTATEs, or their classes, that say nothing of the message: connection, rollback by others, resources, locks, an
-operator, the system (PostgreSQL's documentation, appendix A)."""
+_PASSING = ("08", "40", "53", "55P03", "57P", "58")
+"""SQLSTATEs, or beginnings of them, that say nothing of the message: connection, rollback by others, resources, locks,
+a shutdown, the system (PostgreSQL's documentation, appendix A). Not 57014, a statement that took too long or was
+cancelled, nor class 25, a session that was ended for its idle transaction: the same message may do that for ever."""
 
 
 def outage_of(error: BaseException) -> Outage | None:

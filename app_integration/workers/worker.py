@@ -40,7 +40,7 @@ class Worker:
         name: of its inbox, its consumer group and its metrics. With another name it begins anew.
         topics: in Kafka.
         handle: has a message's effect.
-        handle_many: the same for many, where that is faster; one after the other unless given.
+        handle_many: has the effect of many, where that is faster; instead of `handle`, and for one alone too.
         batch: how many messages share a transaction. 1 where the effect is outside the database, for what was done
             there cannot be undone when a later message of the batch fails.
         ordered: whether later messages of a topic and key wait while an earlier one is retried. They go on when it
@@ -50,7 +50,7 @@ class Worker:
 
     name: str
     topics: tuple[str, ...]
-    handle: Handle
+    handle: Handle | None = None
     handle_many: HandleMany | None = None
     batch: int = 200
     ordered: bool = False
@@ -62,5 +62,7 @@ class Worker:
         given: object = self.topics  # a text would be a tuple of letters
         if not self.topics or isinstance(given, str):
             raise ValueError(f"worker {self.name}: topics is {self.topics!r}; it must be a tuple with one name or more")
+        if (self.handle is None) == (self.handle_many is None):
+            raise ValueError(f"worker {self.name}: either handle or handle_many must be given")
         if self.batch < 1:
             raise ValueError(f"worker {self.name}: batch is {self.batch}; allowed is 1 or more")

@@ -33,7 +33,7 @@ AHEAD = timedelta(days=1)
 """How far a clock may be ahead. Beyond that it is wrong, and would count what has not happened."""
 
 
-def count_many(connection: Connection, messages: Sequence[Received]) -> None:
+def count_events(connection: Connection, messages: Sequence[Received]) -> None:
     """Count events, each group of event, user and hour with one row.
 
     Raises:
@@ -51,11 +51,6 @@ def count_many(connection: Connection, messages: Sequence[Received]) -> None:
     )
 
 
-def count_one(connection: Connection, message: Received) -> None:
-    """Count one event."""
-    count_many(connection, [message])
-
-
 def _group(message: Received) -> tuple[str, str, datetime]:
     event = read(message, AnalyticsEvent, KAFKA_TOPICS.ANALYTICS_EVENTS)
     happened = event.occurred_at.astimezone(UTC)
@@ -67,4 +62,4 @@ def _group(message: Received) -> tuple[str, str, datetime]:
 def start(_environ: Mapping[str, str]) -> tuple[Worker, Sequence[Any]]:
     """Make the worker; it has no settings of its own."""
     topics = (KAFKA_TOPICS.ANALYTICS_EVENTS.value,)
-    return Worker("analytics", topics, count_one, handle_many=count_many, batch=500), ()
+    return Worker("analytics", topics, handle_many=count_events, batch=500), ()

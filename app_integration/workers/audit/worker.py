@@ -31,17 +31,12 @@ insert into worker.audit_entry (chain, number, entry, hash) values (%(chain)s, %
 """
 
 
-def append(connection: Connection, message: Received) -> None:
-    """Append one entry.
+def append(connection: Connection, messages: Sequence[Received]) -> None:
+    """Append entries, those of one chain in their order.
 
     Raises:
-        Reject: it is none.
+        Reject: one of them is none.
     """
-    append_many(connection, [message])
-
-
-def append_many(connection: Connection, messages: Sequence[Received]) -> None:
-    """Append entries, those of one chain in their order."""
     entries = [(message, read(message, AuditEntry, KAFKA_TOPICS.AUDIT_LOGS)) for message in messages]
     entries.sort(key=lambda pair: pair[1].chain)
     for chain, group in groupby(entries, key=lambda pair: pair[1].chain):
@@ -66,4 +61,4 @@ def _document(message: Received, said: AuditEntry) -> dict[str, Any]:
 def start(_environ: Mapping[str, str]) -> tuple[Worker, Sequence[Any]]:
     """Make the worker; it has no settings of its own."""
     # Ordered: an entry that is retried must not be overtaken by what happened after it.
-    return Worker("audit", (KAFKA_TOPICS.AUDIT_LOGS.value,), append, handle_many=append_many, ordered=True), ()
+    return Worker("audit", (KAFKA_TOPICS.AUDIT_LOGS.value,), handle_many=append, ordered=True), ()

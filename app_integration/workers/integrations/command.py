@@ -121,15 +121,8 @@ def remove(
     """Forget an endpoint, with all that was for it."""
     from app_integration.workers.integrations import endpoints
 
-    with command_line.session() as connection, connection.transaction():
-        pending = endpoints.remove(connection, endpoint, dry_run=not yes)
-        if pending and not yes:
-            raise UserMistake(
-                f"{pending} deliveries for endpoint {endpoint} are pending and would never be made; add --yes, or "
-                "`webhook disable` keeps them"
-            )
-        if not yes:
-            endpoints.remove(connection, endpoint)
+    with command_line.session() as connection:
+        pending = endpoints.remove(connection, endpoint, pending_too=yes)
     typer.echo(f"endpoint {endpoint} is removed, and {pending} deliveries with it that were not made")
 
 

@@ -41,8 +41,8 @@ class Deliverer:
     """Delivers until told to stop.
 
     Args:
-        settings: where the database is, and how long deliveries are kept.
-        webhooks: how many queues are served at once.
+        settings: where the database is.
+        webhooks: how many queues are served at once, and how long deliveries are kept.
         poster: posts.
         registry: where its metrics are.
     """
@@ -57,7 +57,7 @@ class Deliverer:
         self._settings = settings
         self._most = webhooks.concurrency
         self._poster = poster
-        self._retention = duration.seconds(settings.retention)
+        self._retention = duration.seconds(webhooks.retention)
         self._prune_at = 0.0
         self._dice = random.Random()  # noqa: S311 - jitter is no secret
         self._attempts = prometheus.Counter(

@@ -61,6 +61,11 @@ REMOVE = """
 delete from worker.endpoint where id = %(id)s
 """
 
+PENDING = """
+-- count_pending
+select count(*) from worker.delivery where endpoint = %(id)s and delivered_at is null and dead_at is null
+"""
+
 EXISTS = """
 -- endpoint_exists
 select disabled_at is null from worker.endpoint where id = %(id)s
@@ -186,18 +191,27 @@ def rotate(connection: Connection, id: int, *, overlap: float, secret: str | Non
     return chosen
 
 
-def remove(connection: Connection, id: int, *, dry_run: bool = False) -> int:  # noqa: A002 - the column
+def remove(connection: Connection, id: int, *, pending_too: bool = True) -> int:  # noqa: A002 - the column
     """Forget an endpoint, with all that was for it; return how many deliveries are never made for that.
 
+    Args:
+        connection: a session.
+        id: the endpoint.
+        pending_too: whether it is forgotten also where deliveries are pending.
+
     Raises:
-        ChoiceError: there is none.
+        ChoiceError: there is none, or deliveries are pending that may not be forgotten.
     """
     with connection.transaction():
         _demand(connection, id)
-        pending = next(one.pending for one in endpoints(connection) if one.id == id)
-        if not dry_run:
-            connection.execute(REMOVE, {"id": id})
-        return pending
+        [(pending,)] = connection.execute(PENDING, {"id": id}).fetchall()
+        if pending and not pending_too:
+            raise ChoiceError(
+                f"{pending} deliveries for endpoint {id} are pending and would never be made; add --yes, or "
+                "`webhook disable` keeps them"
+            )
+        connection.execute(REMOVE, {"id": id})
+        return int(pending)
 
 
 def replay(

@@ -21,6 +21,10 @@ from app_integration.workers.integrations.fate import Answer
 DEADLINE = 15.0
 """Seconds for an attempt, from resolving the name to the last byte that is read (Standard Webhooks: 15 to 30)."""
 
+CONNECT, CONNECT_ALL = 4.0, 12.0
+"""Seconds for an address of a host that does not answer, and for all of its addresses: the next one is tried while
+there is time for TLS and an answer. A packet that gets lost is sent again after one second, and after three."""
+
 KEPT = 300
 """Characters of a refusal's body that are kept for people."""
 
@@ -47,18 +51,20 @@ class JudgedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Resolve a host, judge all of its addresses, and connect to the first of them that answers."""
+        """Resolve a host, judge all of its addresses, and connect to the first of them that answers in its time."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         names = list(dict.fromkeys(str(address[0]) for *_, address in found))
         judged = check_addresses(host, names, allow_private=self._allow_private)
+        patience = min(CONNECT, CONNECT_ALL / len(judged), CONNECT if timeout is None else timeout)
         failure: Exception | None = None
         for address in judged:
             try:
-                return await self._below.connect_tcp(str(address), port, timeout, local_address, socket_options)
+                return await self._below.connect_tcp(str(address), port, patience, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure or httpcore.ConnectError(f"{host} has no address")
+                failure = type(error)(str(error) or f"{address} does not answer within {patience:.1f} s")
+        assert failure is not None, "a host without an address is refused"
+        raise failure
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
         """Refuse: no subscriber is a file."""

@@ -24,17 +24,12 @@ on conflict (endpoint, ce_id, replay) do nothing
 """
 
 
-def fan_out(connection: Connection, message: Received) -> None:
-    """Queue an event for all who subscribed to it.
+def fan_out(connection: Connection, messages: Sequence[Received]) -> None:
+    """Queue events, in their order, for all who subscribed to them.
 
     Raises:
-        Reject: it is no business event that this release knows.
+        Reject: one of them is no business event that this release knows.
     """
-    fan_out_many(connection, [message])
-
-
-def fan_out_many(connection: Connection, messages: Sequence[Received]) -> None:
-    """Do the same for many, in their order."""
     rows = [_row(message) for message in messages]
     with connection.cursor() as cursor:
         cursor.executemany(FAN_OUT, rows)
@@ -52,9 +47,7 @@ def _row(message: Received) -> dict[str, Any]:
 
 def worker() -> Worker:
     """Make the worker, without its deliverer."""
-    return Worker(
-        "integrations", (KAFKA_TOPICS.BUSINESS_EVENTS.value,), fan_out, handle_many=fan_out_many, ordered=True
-    )
+    return Worker("integrations", (KAFKA_TOPICS.BUSINESS_EVENTS.value,), handle_many=fan_out, ordered=True)
 
 
 def start(environ: Mapping[str, str]) -> tuple[Worker, Sequence[Any]]:

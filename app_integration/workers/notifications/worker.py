@@ -24,17 +24,12 @@ on conflict (id) do update set read_at = null
 """
 
 
-def store(connection: Connection, message: Received) -> None:
-    """Store a notification and have it pushed.
+def store(connection: Connection, messages: Sequence[Received]) -> None:
+    """Store notifications and have them pushed.
 
     Raises:
-        Reject: it is none.
+        Reject: one of them is none.
     """
-    store_many(connection, [message])
-
-
-def store_many(connection: Connection, messages: Sequence[Received]) -> None:
-    """Do the same for many."""
     read_ones = [(message, read(message, Notification, KAFKA_TOPICS.NOTIFICATION_QUEUE)) for message in messages]
     with connection.cursor() as cursor:
         cursor.executemany(STORE, [_row(message, told) for message, told in read_ones])
@@ -69,4 +64,4 @@ def _push(message: Received, told: Notification) -> NewMessage:
 
 def start(_environ: Mapping[str, str]) -> tuple[Worker, Sequence[Any]]:
     """Make the worker; it has no settings of its own."""
-    return Worker("notification", (KAFKA_TOPICS.NOTIFICATION_QUEUE.value,), store, handle_many=store_many), ()
+    return Worker("notification", (KAFKA_TOPICS.NOTIFICATION_QUEUE.value,), handle_many=store), ()

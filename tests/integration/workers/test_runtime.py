@@ -224,20 +224,18 @@ def test_many_at_once_are_undone_together_and_handled_one_by_one_when_one_fails(
     def many(connection: Connection, messages: Sequence[Received]) -> None:
         batches.append(len(messages))
         for message in messages:
-            fails(connection, message)
-
-    def fails(connection: Connection, message: Received) -> None:
-        effect(connection, message)
-        if message.value == b"poison":
-            raise Reject("poison")
+            effect(connection, message)
+            if message.value == b"poison":
+                raise Reject("poison")
 
     ids = [produce(topic, value) for value in (b"a", b"b", b"poison", b"c")]
     handle_many: HandleMany = many
-    with run(worker(topic, fails, handle_many=handle_many)):
+    with run(worker(topic, None, handle_many=handle_many)):
         wait_until(lambda: handled(session, *(ids[:2] + ids[3:])))
         wait_until(lambda: way(session, ids[2])[0][1] == "dead")
     assert seen(session) == ["a", "b", "c"]
-    assert batches
+    assert max(batches) > 1
+    assert 1 in batches
 
 
 def test_a_handler_that_swallows_an_error_of_the_database_loses_nothing(

@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from app_integration.workers.integrations import endpoints
 from app_integration.workers.integrations.deliverer import delivering
-from app_integration.workers.integrations.posting import Poster
+from app_integration.workers.integrations.posting import DEADLINE, Poster
 from app_integration.workers.integrations.worker import worker as integrations
 from app_integration.workers.settings import WebhookSettings
 from relay.errors import ChoiceError, UserMistake
@@ -237,6 +238,26 @@ def test_a_certificate_is_checked_against_the_name_although_the_address_is_conne
         assert "certificate" in (post(one.url).error or "").lower()
         assert "certificate" in (post(one.url.replace("localhost", "127.0.0.1"), context=trusting).error or "").lower()
         assert len(one.posts) == 1
+
+
+def test_addresses_of_a_host_are_tried_until_one_answers_though_the_first_are_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Subscriber() as one, ExitStack() as closing:
+        # A queue of connections that nobody takes is full: Linux drops what more would come, as a firewall does.
+        silent = closing.enter_context(socket.create_server(("127.0.0.2", one.port), backlog=0))
+        filling = closing.enter_context(socket.socket())
+        filling.setblocking(False)
+        filling.connect_ex(silent.getsockname())
+        addresses = ["127.0.0.2", "127.0.0.1"]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, one.port)) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        began = time.monotonic()
+        assert post(f"http://two.example:{one.port}/", deadline=DEADLINE).status == 204
+        assert 3 < time.monotonic() - began < 10
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found[:1])
+        error = post(f"http://two.example:{one.port}/", deadline=DEADLINE).error
+        assert error == "ConnectTimeout: 127.0.0.2 does not answer within 4.0 s"
 
 
 def test_an_answer_without_end_costs_no_more_than_the_deadline() -> None:

@@ -54,6 +54,7 @@ def test_a_rejected_message_is_dead_at_once_and_any_other_failure_is_retried_to_
         errors.DiskFull(),
         errors.InsufficientPrivilege(),
         errors.UndefinedTable(),
+        errors.ReadOnlySqlTransaction(),
     ],
 )
 def test_what_all_messages_would_meet_is_an_outage(error: Exception) -> None:
@@ -61,7 +62,16 @@ def test_what_all_messages_would_meet_is_an_outage(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [Reject("x"), Retry("x"), ValueError("x"), errors.UniqueViolation(), errors.DataError()]
+    "error",
+    [
+        Reject("x"),
+        Retry("x"),
+        ValueError("x"),
+        errors.UniqueViolation(),
+        errors.DataError(),
+        errors.QueryCanceled(),
+        errors.IdleInTransactionSessionTimeout(),
+    ],
 )
 def test_what_is_the_messages_own_is_none(error: Exception) -> None:
     assert outage_of(error) is None
@@ -115,3 +125,6 @@ def test_a_worker_that_cannot_be_is_refused_when_it_is_written() -> None:
     for name, topics, batch in (("Bad Name", ("t",), 1), ("good", (), 1), ("good", "topic", 1), ("good", ("t",), 0)):
         with pytest.raises(ValueError, match=r"allowed|must be"):
             Worker(name, topics, handle, batch=batch)  # type: ignore[arg-type]
+    for effects in ({}, {"handle": handle, "handle_many": handle}):
+        with pytest.raises(ValueError, match="either handle or handle_many must be given"):
+            Worker("good", ("t",), **effects)  # type: ignore[arg-type]

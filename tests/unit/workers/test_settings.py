@@ -1,16 +1,19 @@
 """Settings of workers: every mistake is told by the name of its variable, and no secret is."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from app_integration.workers.settings import Settings, SmtpSettings
+from app_integration.contracts.topics import CONSUMED, relay_toml
+from app_integration.workers.settings import Settings, SmtpSettings, WebhookSettings
+from relay.configuration import duration
 from relay.errors import SettingsError
 
 ENOUGH = {"DATABASE_URL": "postgresql://w:geheim@db/shop", "KAFKA_BROKERS": "kafka:9092"}
 
 
-def problems(model: type[Settings] | type[SmtpSettings] = Settings, **environ: str) -> str:
+def problems(model: type[Settings | SmtpSettings | WebhookSettings] = Settings, **environ: str) -> str:
     with pytest.raises(SettingsError) as caught:
         model.load(environ)
     assert "geheim" not in str(caught.value)
@@ -22,6 +25,7 @@ def test_what_must_be_set_is_named_all_at_once() -> None:
     assert "DATABASE_URL is not set" in told
     assert "KAFKA_BROKERS is not set" in told
     assert "SMTP_HOST is not set" in problems(SmtpSettings)
+    assert "WORKER_WEBHOOK_RETENTION is 'ever'" in problems(WebhookSettings, WORKER_WEBHOOK_RETENTION="ever")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,14 @@ def test_what_must_be_set_is_named_all_at_once() -> None:
 )
 def test_a_mistake_is_told_with_what_is_allowed(variable: str, value: str, told: str) -> None:
     assert told in problems(Settings, **{**ENOUGH, variable: value})
+
+
+def test_inbox_remembers_longer_than_kafka_keeps_what_workers_consume() -> None:
+    """Else a group that Kafka has forgotten would append entries to the audit log twice."""
+    topics = tomllib.loads(relay_toml())["topics"]
+    # Kafka deletes whole segments: the oldest message of one stays as long as the newest.
+    kept = [topics[topic]["config"]["retention.ms"] + topics[topic]["config"]["segment.ms"] for topic in CONSUMED]
+    assert duration.seconds(Settings.load(ENOUGH).retention) * 1000 > max(kept)
 
 
 def test_properties_of_the_client_are_set_by_variables() -> None:
