@@ -36,8 +36,12 @@ class Outlet:
         self._telemetry = telemetry
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def send(self, clients: Iterable[Client], event: str, body: Any) -> None:
-        """Send an event to clients."""
+    def send(self, clients: Iterable[Client], event: str, body: Any) -> None:
+        """Queue an event for clients.
+
+        Beside Engine.IO's own `send`, which first asks whether the client has answered its pings, and ends one that has
+        not there and then, database work and all: whoever sends would wait for that. Its service task finds them too.
+        """
         packet, sent = None, 0
         for client in clients:
             packet = packet or _packet(event, body)
@@ -50,7 +54,7 @@ class Outlet:
                 self._telemetry.dropped.inc()
                 self.drop(client)
                 continue
-            await client.socket.send(packet)
+            client.socket.queue.put_nowait(packet)
             sent += 1
         if sent:
             self._telemetry.sent.labels(event).inc(sent)
@@ -64,7 +68,7 @@ class Outlet:
         self._keep(self._drop(client))
 
     async def _end(self, client: Client, event: str, body: Any) -> None:
-        await self.send([client], event, body)
+        self.send([client], event, body)
         # Socket.IO's own packet first: by it a client knows that it is not to come back by itself.
         await self._server.disconnect(client.sid)
         await client.socket.close(wait=False, reason=self._server.reason.SERVER_DISCONNECT)

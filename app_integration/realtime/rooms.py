@@ -95,7 +95,7 @@ class Rooms:
         for client in self._place.clients.of_user(record.body["userId"]):
             if record.to in client.rooms and owner_of(record.to) != client.user_id:
                 await self._leave(client, record.to)
-                await self._place.outlet.send([client], "room:left", {"room": record.to, "why": "expelled"})
+                self._place.outlet.send([client], "room:left", {"room": record.to, "why": "expelled"})
 
     async def _demand_admission(self, client: Client, room: str) -> None:
         limit = self._place.settings.limits.rooms
