@@ -4,10 +4,12 @@ import asyncio
 import time
 
 import prometheus_client as prometheus
+import pytest
 import socketio
 from engineio.async_socket import AsyncSocket
 
 from app_integration.realtime.clients import Client
+from app_integration.realtime.gate import Event, Gate, Receive, Send
 from app_integration.realtime.outlet import Outlet
 from app_integration.realtime.rates import Bucket
 from app_integration.realtime.telemetry import Telemetry
@@ -46,3 +48,29 @@ def test_one_that_answers_no_pings_is_let_go_by_engine_io_and_not_waited_for_by_
         assert frozen.closed
 
     asyncio.run(send())
+
+
+def test_what_is_written_to_one_that_takes_nothing_is_given_up() -> None:
+    taken: list[Event] = []
+
+    async def application(scope: Event, receive: Receive, send: Send) -> None:
+        assert scope["type"] == (await receive())["type"] == "websocket"
+        await send({"type": "websocket.accept"})
+        with pytest.raises(TimeoutError):
+            await send({"type": "websocket.send"})
+        with pytest.raises(TimeoutError):
+            await send({"type": "websocket.close"})
+
+    async def receive() -> Event:
+        return {"type": "websocket"}
+
+    async def send(event: Event) -> None:
+        taken.append(event)
+        if event["type"] != "websocket.accept":
+            await asyncio.Event().wait()
+
+    async def serve() -> None:
+        await asyncio.wait_for(Gate(application, 100, slowest=0.1)({"type": "websocket"}, receive, send), 10)
+
+    asyncio.run(serve())
+    assert [event["type"] for event in taken] == ["websocket.accept", "websocket.send"]
