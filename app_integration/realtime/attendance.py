@@ -142,21 +142,18 @@ async def depart(connection: "AsyncConnection[Any]", place: Place) -> None:
 
 async def places(connection: "AsyncConnection[Any]", connections: Sequence[str]) -> list[Place]:
     """Where some connections are."""
-    async with connection.transaction():
-        return await (await connection.execute(PLACES, {"connections": list(connections)})).fetchall()
+    return await (await connection.execute(PLACES, {"connections": list(connections)})).fetchall()
 
 
 async def left_behind(connection: "AsyncConnection[Any]", limit: int) -> list[Place]:
     """Where connections of servers are that have ended; at most so many places."""
-    async with connection.transaction():
-        return await (await connection.execute(LEFT_BEHIND, {"limit": limit})).fetchall()
+    return await (await connection.execute(LEFT_BEHIND, {"limit": limit})).fetchall()
 
 
 async def connections(connection: "AsyncConnection[Any]", server_id: UUID) -> list[str]:
     """Which connections a server is said to have."""
-    async with connection.transaction():
-        found = await (await connection.execute(CONNECTIONS, {"server_id": server_id})).fetchall()
-        return [sid for (sid,) in found]
+    found = await (await connection.execute(CONNECTIONS, {"server_id": server_id})).fetchall()
+    return [sid for (sid,) in found]
 
 
 async def present(connection: "AsyncConnection[Any]", room: str, limit: int) -> dict[str, Any]:

@@ -215,13 +215,11 @@ async def of_ended_servers(connection: "AsyncConnection[Any]") -> list[UUID]:
 
 async def prune(connection: "AsyncConnection[Any]") -> None:
     """Forget calls that ended a month ago."""
-    async with connection.transaction():
-        await connection.execute(PRUNE)
+    await connection.execute(PRUNE)
 
 
 async def _ids(connection: "AsyncConnection[Any]", statement: LiteralString, values: dict[str, Any]) -> list[UUID]:
-    async with connection.transaction():
-        return [id_ for (id_,) in await (await connection.execute(statement, values)).fetchall()]
+    return [id_ for (id_,) in await (await connection.execute(statement, values)).fetchall()]
 
 
 async def _lock(connection: "AsyncConnection[Any]", call_id: UUID) -> Call | None:

@@ -26,6 +26,8 @@ class Client:
     bucket: Bucket
     rooms: set[str] = field(default_factory=set)
     expiry: asyncio.TimerHandle | None = None
+    expelled: int = 0
+    """How often its user was taken out of a room while it was connected."""
 
 
 @dataclass(slots=True)

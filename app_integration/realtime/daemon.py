@@ -126,6 +126,8 @@ async def _database(settings: Settings) -> AsyncIterator[AsyncConnectionPool]:
         check=AsyncConnectionPool.check_connection,
         open=False,
         kwargs={
+            # A read is a statement and no more; what must be one transaction says so.
+            "autocommit": True,
             "application_name": f"realtime {settings.name}"[:63],
             "options": f"-c statement_timeout={POOL_SECONDS:.0f}s -c idle_in_transaction_session_timeout=30s",
             "connect_timeout": 5,

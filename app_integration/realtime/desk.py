@@ -148,24 +148,22 @@ class Desk:
         line = self._line(call_id)
         line.callee, line.caller_connection = body["callee"], body["callerConnection"]
         told = {name: body[name] for name in ("callId", "media", "offer", "until")}
-        await self._place.outlet.send(rings, "call:incoming", {**told, "from": body["caller"]})
-        await self._catch_up(call_id, line, "caller", rings)
+        self._place.outlet.send(rings, "call:incoming", {**told, "from": body["caller"]})
+        self._catch_up(call_id, line, "caller", rings)
 
     async def _answered(self, call_id: str, body: dict[str, Any]) -> None:
         here = self._place.clients
         caller, taker = here.find(body["callerConnection"]), body["calleeConnection"]
         others = [client for client in here.of_user(body["callee"]) if client.sid != taker]
-        await self._place.outlet.send(
-            others, "call:ended", {"callId": call_id, "why": "answered_elsewhere", "by": None}
-        )
+        self._place.outlet.send(others, "call:ended", {"callId": call_id, "why": "answered_elsewhere", "by": None})
         if caller is None and here.find(taker) is None:
             self._lines.pop(call_id, None)
             return
         line = self._line(call_id)
         line.caller_connection, line.callee_connection = body["callerConnection"], taker
         told = [caller] if caller else []
-        await self._place.outlet.send(told, "call:answered", {"callId": call_id, "answer": body["answer"]})
-        await self._catch_up(call_id, line, "callee", told)
+        self._place.outlet.send(told, "call:answered", {"callId": call_id, "answer": body["answer"]})
+        self._catch_up(call_id, line, "callee", told)
 
     async def _ended(self, call_id: str, body: dict[str, Any]) -> None:
         here = self._place.clients
@@ -175,26 +173,26 @@ class Desk:
         else:
             sides.append(here.find(body["calleeConnection"]))
         told = {"callId": call_id, "why": body["why"], "by": body["by"]}
-        await self._place.outlet.send([side for side in sides if side], "call:ended", told)
+        self._place.outlet.send([side for side in sides if side], "call:ended", told)
         self._lines.pop(call_id, None)
 
     async def _candidate(self, call_id: str, body: dict[str, Any]) -> None:
         side, line = body["side"], self._line(call_id)
         if side in line.told:
-            await self._pass_on(call_id, line, side, body["candidate"])
+            self._pass_on(call_id, line, side, body["candidate"])
         elif len(line.early[side]) < MOST_EARLY:
             line.early[side].append(body["candidate"])
 
-    async def _catch_up(self, call_id: str, line: Line, side: str, listeners: list[Client]) -> None:
+    def _catch_up(self, call_id: str, line: Line, side: str, listeners: list[Client]) -> None:
         line.told.add(side)
         for candidate in line.early[side]:
-            await self._place.outlet.send(listeners, "call:candidate", {"callId": call_id, "candidate": candidate})
+            self._place.outlet.send(listeners, "call:candidate", {"callId": call_id, "candidate": candidate})
         line.early[side].clear()
 
-    async def _pass_on(self, call_id: str, line: Line, side: str, candidate: Any) -> None:
+    def _pass_on(self, call_id: str, line: Line, side: str, candidate: Any) -> None:
         here = self._place.clients
         other = line.caller_connection if side == "callee" else line.callee_connection
         one = here.find(other) if other else None
         # While it rings, any of the callee's connections may be the one that will answer.
         listeners = ([one] if one else []) if other else here.of_user(line.callee)
-        await self._place.outlet.send(listeners, "call:candidate", {"callId": call_id, "candidate": candidate})
+        self._place.outlet.send(listeners, "call:candidate", {"callId": call_id, "candidate": candidate})

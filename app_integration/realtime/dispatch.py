@@ -86,7 +86,7 @@ class Dispatch:
             changed, self._presence = self._presence, defaultdict(dict)
             for name, users in changed.items():
                 if room := self._place.clients.room(name):
-                    await self._place.outlet.send(
+                    self._place.outlet.send(
                         list(room.clients), "presence", {"room": name, "users": list(users.values())}
                     )
 
@@ -98,7 +98,7 @@ class Dispatch:
         missing = live.missing(record.body["sequence"])
         if missing and not await self._fill(record, missing):
             return
-        await self._place.outlet.send(live.offer(record.body), record.kind, record.body)
+        self._place.outlet.send(live.offer(record.body), record.kind, record.body)
 
     async def _fill(self, record: Record, missing: range) -> bool:
         """Tell what has not come before a record; say whether the record is to be told."""
@@ -115,7 +115,7 @@ class Dispatch:
         if room is None:
             return False
         for entry in entries:
-            await self._place.outlet.send(room.streams[record.kind].offer(entry), record.kind, entry)
+            self._place.outlet.send(room.streams[record.kind].offer(entry), record.kind, entry)
         return True
 
     async def _notification(self, record: Record) -> None:
@@ -128,7 +128,7 @@ class Dispatch:
             self._notified[user, identity] = None
             if len(self._notified) > MOST_REMEMBERED:
                 self._notified.popitem(last=False)
-        await self._place.outlet.send(self._place.clients.of_user(user), "notification", record.body)
+        self._place.outlet.send(self._place.clients.of_user(user), "notification", record.body)
 
     async def _changed(self, record: Record) -> None:
         told = {name: record.body[name] for name in ("userId", "online", "at")}
@@ -138,4 +138,4 @@ class Dispatch:
     async def _typing(self, record: Record) -> None:
         if room := self._place.clients.room(record.to):
             others = [client for client in room.clients if client.user_id != record.body["userId"]]
-            await self._place.outlet.send(others, "typing", record.body)
+            self._place.outlet.send(others, "typing", record.body)

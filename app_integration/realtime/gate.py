@@ -2,8 +2,8 @@
 
 Without this a frame of nonsense would be an exception inside Engine.IO: a traceback each, and a connection that is
 forgotten but not closed, so that its user stayed online until a timeout. Binary frames are refused: nothing here takes
-any. Who does not present a good token in time is disconnected too. Pure but for `Gate`, which wraps the application
-(ASGI, section WebSocket).
+any. Who does not present a good token in time is disconnected too. And who takes nothing of what is written to it keeps
+none of it in memory for long. Pure but for `Gate`, which wraps the application (ASGI, section WebSocket).
 """
 
 import asyncio
@@ -31,6 +31,10 @@ ADMITTED = "app_integration.realtime.admitted"
 
 PATIENCE = 10.0
 """Seconds to connect with a good token; who has none keeps no connection open."""
+
+SLOWEST = 40.0
+"""Seconds for one frame to be taken. Engine.IO gives up a client that answers no ping for as long, but not the frames
+that it was writing to it: they would stay as long as the client's machine keeps the connection."""
 
 OWN = frozenset({"connect", "disconnect"})
 """Names of events that Socket.IO makes itself; from a client they would pass for it."""
@@ -85,11 +89,13 @@ class Gate:
     Args:
         inner: the application.
         largest: bytes that a frame may have.
+        slowest: seconds for a frame to the client to be taken.
     """
 
-    def __init__(self, inner: Application, largest: int) -> None:
+    def __init__(self, inner: Application, largest: int, slowest: float = SLOWEST) -> None:
         self._inner = inner
         self._largest = largest
+        self._slowest = slowest
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -114,7 +120,25 @@ class Gate:
             log.warning("a connection from %s sent a frame that is refused, and is ended: %s", _peer(scope), wrong)
             return {"type": "websocket.disconnect", "code": 1008, "reason": wrong}
 
-        await self._inner(scope, checked, send)
+        await self._inner(scope, checked, _in_time(send, self._slowest))
+
+
+def _in_time(send: Send, seconds: float) -> Send:
+    """Send, and fail where that takes too long, and from then on at once."""
+    stuck = False
+
+    async def sent(event: Event) -> None:
+        nonlocal stuck
+        if stuck:
+            raise TimeoutError
+        try:
+            async with asyncio.timeout(seconds):
+                await send(event)
+        except TimeoutError:
+            stuck = True
+            raise
+
+    return sent
 
 
 def _peer(scope: Event) -> str:

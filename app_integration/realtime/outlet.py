@@ -3,7 +3,8 @@
 The only module that knows Engine.IO's sockets. python-socketio's own `emit` makes a task for each recipient and lets
 their queues grow without bound; here a packet is encoded once for all, and queuing it costs no task and no wait.
 Guarantees: a client that reads slowly, or not at all, costs its queue and nothing else, and is disconnected when that
-is full; the others have theirs in the meantime.
+is full; the others have theirs in the meantime. It cannot fill the queue with answers either: what it asks for waits
+until it has taken what there is, and when it takes nothing it is disconnected.
 """
 
 import asyncio
@@ -16,9 +17,16 @@ from engineio import packet as engine
 from socketio import packet as frames
 
 from app_integration.realtime.clients import Client
+from app_integration.realtime.refusal import Refusal
 from app_integration.realtime.telemetry import Telemetry
 
 log = logging.getLogger("app_integration.realtime")
+
+MOST_UNREAD = 8
+"""Packets that may wait for a client that asks for more; an answer is much larger than what is told to all."""
+
+PATIENCE = 10.0
+"""Seconds for such a client to take them. Not at once: who comes back on a slow line asks for many rooms in one go."""
 
 
 class Outlet:
@@ -36,24 +44,42 @@ class Outlet:
         self._telemetry = telemetry
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def send(self, clients: Iterable[Client], event: str, body: Any) -> None:
-        """Send an event to clients."""
+    def send(self, clients: Iterable[Client], event: str, body: Any) -> None:
+        """Queue an event for clients.
+
+        Beside Engine.IO's own `send`, which first asks whether the client has answered its pings, and ends one that has
+        not there and then, database work and all: whoever sends would wait for that. Its service task finds them too.
+        """
         packet, sent = None, 0
         for client in clients:
             packet = packet or _packet(event, body)
             if client.socket.closed or client.socket.closing:
                 continue
             if client.socket.queue.qsize() >= self._queue:
-                log.warning(
-                    "a client of user %s is too slow (%d packets wait), and is let go", client.user_id, self._queue
-                )
-                self._telemetry.dropped.inc()
-                self.drop(client)
+                self._let_go(client)
                 continue
-            await client.socket.send(packet)
+            client.socket.queue.put_nowait(packet)
             sent += 1
         if sent:
             self._telemetry.sent.labels(event).inc(sent)
+
+    async def readiness(self, client: Client) -> None:
+        """Wait until a client that asks for something has taken what waits for it, if that is much.
+
+        Only its own requests wait: they are taken one after the other, and those that follow stay in its own buffers.
+
+        Raises:
+            Refusal: it does not take it, and is let go.
+        """
+        queue = client.socket.queue
+        if queue.qsize() < MOST_UNREAD:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await queue.join()
+        except TimeoutError:
+            self._let_go(client)
+            raise Refusal("too_slow", "what was sent before is not read") from None
 
     def end(self, client: Client, event: str, body: Any) -> None:
         """Tell a client why, and end its connection after what is queued for it."""
@@ -63,8 +89,14 @@ class Outlet:
         """End a connection at once, with all that is queued for it."""
         self._keep(self._drop(client))
 
+    def _let_go(self, client: Client) -> None:
+        waiting = client.socket.queue.qsize()
+        log.warning("a client of user %s is too slow (%d packets wait), and is let go", client.user_id, waiting)
+        self._telemetry.dropped.inc()
+        self.drop(client)
+
     async def _end(self, client: Client, event: str, body: Any) -> None:
-        await self.send([client], event, body)
+        self.send([client], event, body)
         # Socket.IO's own packet first: by it a client knows that it is not to come back by itself.
         await self._server.disconnect(client.sid)
         await client.socket.close(wait=False, reason=self._server.reason.SERVER_DISCONNECT)

@@ -1,7 +1,7 @@
 """Who may enter which room, and who may call whom. The one rule that every application will want to change.
 
-A policy is anything with these two methods; `REALTIME_POLICY=my.module:make` names a function that takes the pool and
-returns one. It is asked at every join and every call, and never by a client.
+A policy is anything with these two methods; `REALTIME_POLICY=my.module:make` names a function that takes the pool, of
+connections in autocommit mode, and returns one. It is asked at every join and every call, and never by a client.
 """
 
 from typing import Protocol

@@ -93,19 +93,28 @@ class Rooms:
     async def expel(self, record: Record) -> None:
         """Take a user out of a room who may not be there any more."""
         for client in self._place.clients.of_user(record.body["userId"]):
+            client.expelled += 1
             if record.to in client.rooms and owner_of(record.to) != client.user_id:
                 await self._leave(client, record.to)
-                await self._place.outlet.send([client], "room:left", {"room": record.to, "why": "expelled"})
+                self._place.outlet.send([client], "room:left", {"room": record.to, "why": "expelled"})
 
     async def _demand_admission(self, client: Client, room: str) -> None:
         limit = self._place.settings.limits.rooms
         if room not in client.rooms and len(client.rooms) >= limit:
             raise Refusal("too_many_rooms", f"a connection may be in {limit} rooms", limit=limit)
-        if not await self._place.policy.may_join(client.user_id, room):
+        if not await self._may_join(client, room):
             if room in client.rooms:
                 await self._leave(client, room)
             # The same whether there is such a room or not.
             raise Refusal("forbidden", f"you may not join {room}")
+
+    async def _may_join(self, client: Client, room: str) -> bool:
+        """Ask the policy; again if the user was expelled from anywhere meanwhile, for the answer may be of before."""
+        while True:
+            expelled = client.expelled
+            may = await self._place.policy.may_join(client.user_id, room)
+            if client.expelled == expelled:
+                return may
 
     def _demand_presence(self, client: Client, room: str) -> None:
         if room not in client.rooms:

@@ -102,6 +102,7 @@ class Answers:
         if client is None:
             return {"ok": False, "error": Refusal("not_connected", "connect first").error}
         try:
+            await self._place.outlet.readiness(client)
             self._door.spend(client)
             return {"ok": True, **await self._act(client, event, arguments)}
         except Refusal as refusal:

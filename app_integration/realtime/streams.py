@@ -5,6 +5,8 @@ is enqueued after it, with the room as key. So the order of numbers, of commits 
 leaves neither a number nor a message. What is said again under the same `client_id` is stored once.
 """
 
+import json
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -66,6 +68,9 @@ delete from realtime.entry where ctid in (
     limit %(most)s for update skip locked
 )
 """
+
+LARGEST_PAGE = 256 * 1024
+"""Bytes of JSON, as it goes to a client, that a page has at most, but for one entry that is larger by itself."""
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 """What is said is text and nothing else, whatever it looks like; whoever shows it escapes it."""
@@ -142,8 +147,8 @@ async def page(
         limit: at most so many.
 
     Returns:
-        `entries` in order, `more` (whether others lie beyond, in that direction), and `sequence`: the last number of
-        the stream as it was just before the page was read.
+        `entries` in order, fewer than `limit` where they are large, `more` (whether others lie beyond, in that
+        direction), and `sequence`: the last number of the stream as it was just before the page was read.
     """
     place = {"room": room, "stream": stream}
     cursor = connection.cursor(row_factory=namedtuple_row)
@@ -156,9 +161,15 @@ async def page(
     if after is not None:
         # None above `last`: its number is what live goes on from.
         rows = [row for row in rows if row.sequence <= last]
-    more, rows = len(rows) > limit, rows[:limit]
-    ordered = rows if after is not None else rows[::-1]
-    return {"entries": [entry_of(stream, row) for row in ordered], "more": more, "sequence": last}
+    entries = _fitting([entry_of(stream, row) for row in rows[:limit]])
+    ordered = entries if after is not None else entries[::-1]
+    return {"entries": ordered, "more": len(rows) > len(entries), "sequence": last}
+
+
+def _fitting(entries: list[Entry]) -> list[Entry]:
+    """Take as many of the first entries as fit on a page; one at least, so that whoever reads on gets on."""
+    sizes = accumulate(len(json.dumps(entry)) for entry in entries)
+    return entries[: max(1, sum(size <= LARGEST_PAGE for size in sizes))]
 
 
 async def between(connection: "AsyncConnection[Any]", room: str, stream: str, numbers: range) -> list[Entry]:

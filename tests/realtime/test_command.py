@@ -10,8 +10,9 @@ import aiohttp
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
+from app_integration.realtime.policy import Enrolment
 from app_integration.tokens import make_token
-from tests.realtime.world import SECRET, Tab, World
+from tests.realtime.world import SECONDS, SECRET, Tab, World, tab
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -74,6 +75,48 @@ def make_policy(pool: AsyncConnectionPool) -> Anybody:
     """Make it, as `REALTIME_POLICY` names it."""
     assert pool
     return Anybody()
+
+
+class Hesitant(Enrolment):
+    """The usual policy, which thinks its answer over for those who are in the room `course:wait`."""
+
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        super().__init__(pool)
+        self._waits = pool
+
+    async def may_join(self, user_id: str, room: str) -> bool:
+        """Look, and wait until the user has left `course:wait`; meanwhile they are in `course:asked`."""
+        found = await super().may_join(user_id, room)
+        async with self._waits.connection() as connection:
+            waiting = "select 1 from realtime.membership where room = 'course:wait' and user_id = %s"
+            while (await connection.execute(waiting, (user_id,))).rowcount:
+                await connection.execute("select realtime.admit('course:asked', %s)", (user_id,))
+                await asyncio.sleep(0.02)
+        return found
+
+
+def test_who_is_expelled_while_the_rule_is_asked_does_not_get_in(world: World) -> None:
+    server = world.server(REALTIME_POLICY="tests.realtime.test_command:Hesitant")
+    ada = world.user()
+    room = world.course(ada)
+    asked = "select 1 from realtime.membership where room = 'course:asked' and user_id = %s"
+
+    async def visit() -> None:
+        async with tab(server, ada) as one, tab(server, ada) as other:
+            await one.ask("join", room=room)
+            world.execute("select realtime.admit('course:wait', %s)", ada)
+            joining = asyncio.create_task(other.try_("join", {"room": room}))
+            async with asyncio.timeout(SECONDS):
+                while not world.execute(asked, ada):  # noqa: ASYNC110 - another process says so, in the database
+                    await asyncio.sleep(0.02)
+            world.execute("select realtime.expel(%s, %s)", room, ada)
+            await one.told("room:left", room=room)
+            world.execute("delete from realtime.membership where room = 'course:wait' and user_id = %s", ada)
+            assert (await joining)["error"]["code"] == "forbidden"
+            assert (await other.refused("history", room=room))["code"] == "not_joined"
+
+    asyncio.run(visit())
+    server.process.end()
 
 
 def test_an_application_sets_its_own_rule_transport_and_origins(world: World) -> None:

@@ -1,9 +1,13 @@
 """Who gets in, how much they may ask for, and what nonsense does: nothing to anybody else."""
 
 import asyncio
+import json
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,7 +18,7 @@ import socketio
 from app_integration.realtime.requests import LONGEST_TEXT
 from app_integration.realtime.settings import Limits
 from app_integration.tokens import make_token
-from tests.realtime.world import SECRET, Server, Tab, World, tab
+from tests.realtime.world import SECONDS, SECRET, Server, Tab, World, tab
 
 Servers = tuple[Server, Server]
 
@@ -238,6 +242,79 @@ def with_little_room(address: Any) -> socket.socket:
     return made
 
 
+def test_history_that_nobody_reads_is_not_piled_up_and_who_reads_gets_all_of_it(world: World, servers: Servers) -> None:
+    ada, emmy = world.user(), world.user()
+    room, server = world.course(ada, emmy), servers[0]
+    world.execute("insert into realtime.stream (room, name, last_sequence) values (%s, 'chat', 200)", room)
+    fill = (
+        "insert into realtime.entry (room, stream, sequence, id, author, body) "
+        "select %s, 'chat', n, gen_random_uuid(), %s, jsonb_build_object('text', repeat('😀', %s)) "
+        "from generate_series(1, 200) n"
+    )
+    world.execute(fill, room, ada, LONGEST_TEXT)
+    before = resident_megabytes(server)
+
+    async def read() -> None:
+        async with tab(server, ada) as client, not_reading(server, emmy, room) as lazy:
+            for number in range(35):
+                await lazy.send_str(f'42{number}["history",{{"room":"{room}","limit":200}}]')
+            await client.ask("join", room=room)
+            # Who reads may ask for many pages in one go.
+            pages = await asyncio.gather(*[client.ask("history", room=room, limit=200) for _ in range(15)])
+            assert all(len(json.dumps(page)) < 300_000 for page in pages)
+            for direction, first in (("before", 201), ("after", 0)):
+                assert await all_numbers(client, room, direction, first) == list(range(1, 201))
+            async with asyncio.timeout(SECONDS):
+                while f"{emmy} is too slow" not in server.log:  # noqa: ASYNC110 - another process says so, in its log
+                    await asyncio.sleep(0.05)
+            await client.ask("presence", room=room)
+
+    asyncio.run(read())
+    assert resident_megabytes(server) - before < 100
+
+
+def resident_megabytes(server: Server) -> float:
+    """How much memory a server has had at most."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+async def all_numbers(client: Tab, room: str, direction: str, first: int) -> list[int]:
+    """Read a chat page by page, and tell the numbers of its entries, in order."""
+    found: set[int] = set()
+    more = True
+    while more:
+        answer = await client.try_("history", {"room": room, "limit": 200, direction: first})
+        if not answer["ok"]:
+            await asyncio.sleep(answer["error"]["retryAfterSeconds"])
+            continue
+        numbers, more = [entry["sequence"] for entry in answer["entries"]], answer["more"]
+        assert numbers == sorted(set(numbers) - found)
+        found.update(numbers)
+        first = numbers[0] if direction == "before" else numbers[-1]
+    return sorted(found)
+
+
+@asynccontextmanager
+async def not_reading(server: Server, user: str, room: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """Connect a client that joins a room, takes in what fits into its buffers, and then nothing."""
+    address = server.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+    connector = aiohttp.TCPConnector(socket_factory=with_little_room)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.ws_connect(address, max_msg_size=0) as lazy,
+    ):
+        await lazy.send_str('40{"token":"' + make_token(user, SECRET) + '"}')
+        await lazy.send_str('421["join",{"room":"' + room + '"}]')
+        while not (await lazy.receive_str()).startswith("431"):
+            pass
+        assert lazy._response.connection
+        assert lazy._response.connection.transport
+        lazy._response.connection.transport.pause_reading()
+        yield lazy
+        lazy._response.connection.transport.abort()
+
+
 def test_a_client_that_does_not_read_is_let_go_and_holds_nobody_up(world: World) -> None:
     ada, emmy = world.user(), world.user()
     room = world.course(ada, emmy)
@@ -246,27 +323,13 @@ def test_a_client_that_does_not_read_is_let_go_and_holds_nobody_up(world: World)
     async def talk() -> None:
         async with tab(server, ada) as speaker:
             await speaker.ask("join", room=room)
-            address = server.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
-            # It takes in what fits into its buffers, and then nothing.
-            connector = aiohttp.TCPConnector(socket_factory=with_little_room)
-            async with (
-                aiohttp.ClientSession(connector=connector) as session,
-                session.ws_connect(address, max_msg_size=0) as lazy,
-            ):
-                await lazy.send_str('40{"token":"' + make_token(emmy, SECRET) + '"}')
-                await lazy.send_str('421["join",{"room":"' + room + '"}]')
-                while not (await lazy.receive_str()).startswith("431"):
-                    pass
-                assert lazy._response.connection
-                assert lazy._response.connection.transport
-                lazy._response.connection.transport.pause_reading()
+            async with not_reading(server, emmy, room):
                 said = 0
                 while "is too slow" not in server.log:
                     said += 1
                     await speaker.ask("chat:send", room=room, text="😀" * LONGEST_TEXT)
                     assert said < 5_000, "nobody was too slow"
                 await speaker.told("chat", sequence=said)
-                lazy._response.connection.transport.abort()
             assert [entry["sequence"] for entry in speaker.of("chat")] == list(range(1, said + 1))
 
     asyncio.run(talk())
