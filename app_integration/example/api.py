@@ -15,14 +15,13 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
 from pydantic import Field, SecretStr
 from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from app_integration.contracts import Contract, EmailAddress, Line, Money, log_audit
 from app_integration.example import page, problems, purchase
 from app_integration.example.database import connect, sessions_of
 from app_integration.example.limits import BodyLimit
 from app_integration.example.passwords import NOBODY, fits, hashed
-from app_integration.example.payments import ProviderUnavailable
 from app_integration.example.problems import Problem, unauthorized
 from app_integration.example.registration import EmailTaken, NewUser, register
 from app_integration.example.sandbox import METHODS, Sandbox
@@ -190,7 +189,7 @@ async def _keep_reconciling(wired: Wiring) -> None:
             settled = await purchase.reconcile(wired.sessions, wired.provider)
             if settled:
                 _log.info("settled %d purchase(s) that had been left pending", settled)
-        except (ProviderUnavailable, DBAPIError, TimeoutError) as error:
+        except purchase.AWAY as error:
             _log.warning("purchases that are left pending wait on: %s", str(error).partition("\n")[0])
         except Exception:  # noqa: BLE001 - logged, and looked at anew
             # Whatever it was, the next look may not meet it; without one, nothing is ever settled again.

@@ -44,6 +44,9 @@ from app_integration.example.tables import Course, Enrolment, Payment, Purchase,
 
 _log = logging.getLogger("edu_matrix")
 
+AWAY = (ProviderUnavailable, DBAPIError, TimeoutError)
+"""What says that a server is away: it is tried again, and no purchase is to blame."""
+
 LEFT_BEHIND = timedelta(seconds=30)
 """After which a pending purchase is settled by `reconcile`. Only politeness: who is at work has the user's lock."""
 
@@ -163,7 +166,7 @@ async def reconcile(sessions: Sessions, provider: PaymentProvider, older: timede
     One that cannot be settled is logged, stays pending, and keeps no other.
 
     Raises:
-        ProviderUnavailable, DBAPIError, TimeoutError: a server is away; what was settled until then stays so.
+        One of `AWAY`: a server is away; what was settled until then stays so.
     """
     pending = select(Purchase.id, Purchase.user_id).where(
         Purchase.state == State.PENDING, Purchase.begun_at < func.now() - older
@@ -174,7 +177,7 @@ async def reconcile(sessions: Sessions, provider: PaymentProvider, older: timede
     for purchase_id, user_id in left:
         try:
             count += await _settle_left_behind(sessions, provider, purchase_id, user_id)
-        except (ProviderUnavailable, DBAPIError, TimeoutError):
+        except AWAY:
             raise
         except Exception:  # noqa: BLE001 - logged, and tried anew
             _log.exception("purchase %s was not settled, and stays pending", purchase_id)

@@ -49,9 +49,8 @@ class Bell:
         self._poll = poll_seconds
         self._woken = woken
         self._rang: set[int] = set()
-        self._shards: frozenset[int] = frozenset()
         self._names: dict[str, int] = {}
-        """The shards as rings name them. Any role may ring, with any text: what is no name here is no ring."""
+        """The shards held, as rings name them. Any role may ring, with any text: what is no name here is no ring."""
         self._pause = FIRST_PAUSE
         """Seconds until the next look without a ring; they double, up to a poll."""
         self._looked = 0.0
@@ -64,7 +63,6 @@ class Bell:
 
     def serve(self, shards: frozenset[int]) -> None:
         """Take note of the shards held: what was gained may have rung before anyone listened."""
-        self._shards = shards
         self._names = {str(shard): shard for shard in shards}
         if self._doorbell and self._doorbell.silenced:
             self._doorbell.rearm()
@@ -109,7 +107,7 @@ class Bell:
 
     def _silence(self) -> None:
         assert self._doorbell is not None
-        self._doorbell.silence(self._shards)
+        self._doorbell.silence(self._names.values())
         self._pause = FIRST_PAUSE
         self._rows, self._since = 0, time.monotonic()
 

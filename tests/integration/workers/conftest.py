@@ -15,6 +15,7 @@ from app_integration.workers.settings import Settings
 from relay import migrate as outbox_migrate
 from relay.local.postgres import Postgres
 from tests import services
+from tests.command import environment
 
 Connection = psycopg.Connection[Any]
 
@@ -60,6 +61,18 @@ def session(url: str) -> Iterator[Connection]:
     """A session of the test's own there."""
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection
+
+
+def variables(settings: Settings, topic: str, **more: str) -> dict[str, str]:
+    """The environment of a worker in a process of its own; it is soon given up when it is dead."""
+    return environment(
+        DATABASE_URL=settings.database_url,
+        KAFKA_BROKERS=settings.kafka_brokers,
+        WORKER_GROUP_PREFIX=settings.group_prefix,
+        WORKER_KAFKA_SESSION_TIMEOUT_MS="6000",
+        WORKER_TOPIC=topic,
+        **more,
+    )
 
 
 @pytest.fixture

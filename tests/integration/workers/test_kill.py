@@ -11,20 +11,13 @@ import threading
 from app_integration.workers.audit.chain import Broken
 from app_integration.workers.audit.verifying import verify_all
 from app_integration.workers.settings import Settings
-from tests.command import environment
-from tests.integration.workers.conftest import Connection, Produce, rows, wait_until
+from tests.integration.workers.conftest import Connection, Produce, rows, variables, wait_until
 
 MESSAGES, KILLS = 2_000, 5
 
 
 def start(name: str, topic: str, settings: Settings) -> "subprocess.Popen[bytes]":
-    given = environment(
-        DATABASE_URL=settings.database_url,
-        KAFKA_BROKERS=settings.kafka_brokers,
-        WORKER_GROUP_PREFIX=settings.group_prefix,
-        WORKER_KAFKA_SESSION_TIMEOUT_MS="6000",
-        WORKER_TOPIC=topic,
-    )
+    given = variables(settings, topic)
     command = [sys.executable, "-m", "app_integration", "worker", name]
     return subprocess.Popen(command, cwd=tempfile.gettempdir(), env=given, stderr=subprocess.DEVNULL)
 

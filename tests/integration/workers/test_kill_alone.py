@@ -19,7 +19,6 @@ from confluent_kafka import Consumer, TopicPartition
 from app_integration.workers.integrations import endpoints
 from app_integration.workers.settings import Settings
 from relay.local.process import free_port
-from tests.command import environment
 from tests.endtoend.counting import mails
 from tests.endtoend.mail_server import PATIENCE
 from tests.endtoend.notes import Notes, read
@@ -27,7 +26,7 @@ from tests.endtoend.seat import Role, Seat
 from tests.endtoend.stage import listens
 from tests.endtoend.subscriber import subscriber
 from tests.endtoend.tally import Death, Line, Post, excused_mails, excused_posts, line
-from tests.integration.workers.conftest import Connection, Produce, rows, wait_until
+from tests.integration.workers.conftest import Connection, Produce, rows, variables, wait_until
 from tests.services import PARTITIONS
 
 pytestmark = pytest.mark.timeout(400)
@@ -55,13 +54,10 @@ class Place:
         self.group, self.topic, self.brokers = settings.group_prefix, topic, settings.kafka_brokers
         self._running = running
         self.port = free_port()
-        self._variables = environment(
-            DATABASE_URL=settings.database_url,
-            KAFKA_BROKERS=settings.kafka_brokers,
-            WORKER_GROUP_PREFIX=settings.group_prefix,
-            WORKER_KAFKA_SESSION_TIMEOUT_MS="6000",
+        self._variables = variables(
+            settings,
+            topic,
             WORKER_KAFKA_AUTO_COMMIT_INTERVAL_MS=str(COMMIT_MS),
-            WORKER_TOPIC=topic,
             SMTP_HOST="127.0.0.1",
             SMTP_PORT=str(self.port),
             SMTP_SECURITY="none",

@@ -11,9 +11,8 @@ from confluent_kafka.admin import AdminClient
 
 from app_integration.workers.group import Group
 from app_integration.workers.settings import Settings
-from tests.command import environment
 from tests.conftest import MakeTopic
-from tests.integration.workers.conftest import Connection, Produce, rows, wait_until
+from tests.integration.workers.conftest import Connection, Produce, rows, variables, wait_until
 
 PATIENT = """
 import sys
@@ -44,13 +43,7 @@ def test_only_instance_that_was_frozen_until_its_group_forgot_it_passes_nothing_
     def missing() -> set[str]:
         return set(sent) - {name for (name,) in rows(session, "select ce_id from worker.inbox")}
 
-    given = environment(
-        DATABASE_URL=settings.database_url,
-        KAFKA_BROKERS=settings.kafka_brokers,
-        WORKER_GROUP_PREFIX=settings.group_prefix,
-        WORKER_KAFKA_SESSION_TIMEOUT_MS="6000",
-        WORKER_TOPIC=topic,
-    )
+    given = variables(settings, topic)
     command = [sys.executable, "-c", PATIENT, "worker", "audit"]
     worker = subprocess.Popen(command, cwd=tempfile.gettempdir(), env=given, stderr=subprocess.DEVNULL)
     try:
